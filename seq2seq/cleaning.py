@@ -1,0 +1,221 @@
+"""Which exchanges are worth learning: filters, each a setting with a count of what it dropped."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seq2seq.errors import CorpusError
+from seq2seq.profanity import ProfanityNet
+
+_LINK = re.compile(
+    r"https?:|\bwww\.\w|[^\s@]@[\w-]+\.\w|\b[\w-]+\.(?:com|org|net|edu|gov|io|co\.uk|ly|tv)\b", re.IGNORECASE
+)
+_LETTER = re.compile(r"[^\W\d_]")
+_PUNCTUATION = re.compile(r"[^\w\s]+")
+# Scripts without blanks, and how many of their characters make a word on average.
+_UNSPACED = (
+    (re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"), 1.5),  # Chinese, Japanese
+    (re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]"), 4.0),  # Thai, Lao, Burmese, Khmer
+)
+
+
+@dataclass(frozen=True)
+class CleaningConfig:
+    """The filters, in the order in which they are asked. The first that objects is counted.
+
+    The prompt is the last turn before the response. A word is what stands between blanks; of scripts
+    without blanks, what ``count_words`` says. Two pairs are the same when they differ in case and
+    punctuation only, and so are two responses.
+    """
+
+    min_response_words: int = 1
+    max_response_words: int = 30
+    max_prompt_words: int = 50
+    drop_links: bool = True
+    drop_letterless: bool = True
+    drop_non_ascii: bool = False
+    drop_profanity: bool = True
+    profanity_languages: tuple[str, ...] = ("english", "chinese")
+    drop_repeated_pairs: bool = True
+    max_pairs_per_response: int = 50
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_response_words <= self.max_response_words:
+            raise CorpusError(
+                f"cleaning.min_response_words must be between 0 and max_response_words "
+                f"({self.max_response_words}), got {self.min_response_words}"
+            )
+        for name in ("max_prompt_words", "max_pairs_per_response"):
+            if getattr(self, name) < 1:
+                raise CorpusError(f"cleaning.{name} must be at least 1, got {getattr(self, name)}")
+
+
+FILTERS: dict[str, str] = {
+    "min_response_words": "the response is too short",
+    "max_response_words": "the response is too long",
+    "max_prompt_words": "the prompt is too long",
+    "drop_links": "a link or an e-mail address",
+    "drop_letterless": "no letter in the response",
+    "drop_non_ascii": "most of the response is not ASCII",
+    "drop_profanity": "profanity",
+    "drop_repeated_pairs": "the same pair once more",
+    "max_pairs_per_response": "too many pairs with this response",
+}
+
+
+@dataclass
+class CleaningReport:
+    """What was read, kept and dropped, and why. ``examples`` holds one dropped pair a filter, for eyes only:
+    it is what people wrote, and never logged."""
+
+    dialogues: int = 0
+    held_out: int = 0
+    read: int = 0
+    kept: int = 0
+    bad_lines: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def drop(self, name: str, prompt: str, response: str) -> None:
+        """Count one exchange that the filter ``name`` objects to."""
+        self.dropped[name] += 1
+        self.examples.setdefault(name, (prompt, response))
+
+    def as_text(self) -> str:
+        """Return the report as lines for a terminal, an example below each filter that dropped something."""
+        lines = [
+            f"{self.dialogues:>10,} dialogues read, {self.held_out:,} of them held out",
+            f"{self.read:>10,} exchanges, {self.kept:,} kept",
+        ]
+        if self.bad_lines:
+            lines.append(f"{self.bad_lines:>10,} bad lines skipped")
+        for name, why in FILTERS.items():
+            if count := self.dropped[name]:
+                lines.append(f"{count:>10,} dropped: {why} ({name})")
+                if name in self.examples:
+                    prompt, response = self.examples[name]
+                    lines.append(f"{'':>12}{_shortened(prompt)!r} -> {_shortened(response)!r}")
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the counts, without the examples, for a JSON file."""
+        counts = {f.name: getattr(self, f.name) for f in fields(self) if f.type == "int"}
+        return counts | {"dropped": dict(self.dropped), "sources": dict(self.sources)}
+
+    @classmethod
+    def from_dict(cls, counts: Mapping[str, object]) -> CleaningReport:
+        """Rebuild what ``as_dict`` returned."""
+        report = cls(**{f.name: counts[f.name] for f in fields(cls) if f.type == "int"})  # type: ignore[arg-type]
+        report.dropped.update(counts["dropped"])  # type: ignore[arg-type]
+        report.sources.update(counts["sources"])  # type: ignore[arg-type]
+        return report
+
+
+class TurnTraits(NamedTuple):
+    """What the filters ask of a turn, found out once. ``key`` is the same for texts that count as the same."""
+
+    words: int
+    has_link: bool
+    has_letter: bool
+    is_profane: bool
+    is_non_ascii: bool
+    key: int
+
+
+class Cleaner:
+    """Asks the filters that look at one exchange alone; the others need all of them: ``distinct_rows``."""
+
+    def __init__(self, config: CleaningConfig) -> None:
+        self._config = config
+        self._net = ProfanityNet(config.profanity_languages) if config.drop_profanity else None
+
+    def traits(self, text: str) -> TurnTraits:
+        """Look at one turn."""
+        return TurnTraits(
+            words=count_words(text),
+            has_link=_LINK.search(text) is not None,
+            has_letter=_LETTER.search(text) is not None,
+            is_profane=self._net is not None and self._net.catches(text),
+            is_non_ascii=not text.isascii() and 2 * sum(map(str.isascii, text)) < len(text),
+            key=text_key(text),
+        )
+
+    def objection(self, prompt: TurnTraits, response: TurnTraits) -> str | None:
+        """Return the name of the first filter that drops this exchange, or None."""
+        config = self._config
+        if response.words < config.min_response_words:
+            return "min_response_words"
+        if response.words > config.max_response_words:
+            return "max_response_words"
+        if prompt.words > config.max_prompt_words:
+            return "max_prompt_words"
+        if config.drop_links and (prompt.has_link or response.has_link):
+            return "drop_links"
+        if config.drop_letterless and not response.has_letter:
+            return "drop_letterless"
+        if config.drop_non_ascii and response.is_non_ascii:
+            return "drop_non_ascii"
+        if config.drop_profanity and (prompt.is_profane or response.is_profane):
+            return "drop_profanity"
+        return None
+
+
+def count_words(text: str) -> int:
+    """Count words: pieces between blanks, and a word for every 1.5 Chinese or Japanese characters or
+    4 Thai, Lao, Burmese or Khmer ones."""
+    if text.isascii():
+        return len(text.split())
+    words = 0.0
+    for characters, per_word in _UNSPACED:
+        text, count = characters.subn(" ", text)
+        words += count / per_word
+    spaced = sum(1 for piece in text.split() if _LETTER.search(piece) or piece.isdigit())
+    return spaced + int(words + 0.5) if words else len(text.split())
+
+
+def text_key(text: str) -> int:
+    """Return 64 bits that are the same for texts differing in case, punctuation and blanks only."""
+    bare = "".join(_PUNCTUATION.sub("", text).lower().split())
+    return int.from_bytes(hashlib.blake2b(bare.encode("utf-8", "replace"), digest_size=8).digest())
+
+
+def distinct_rows(
+    prompts: NDArray[np.uint64], responses: NDArray[np.uint64], config: CleaningConfig
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Find pairs to drop because of other pairs: same ones, and those with a response said too often.
+
+    Of equal pairs the first stays. Of the pairs with one response those with the smallest prompt keys stay,
+    which is as good as chance and the same in every run.
+
+    Args:
+        prompts: uint64 [n], ``text_key`` of each prompt.
+        responses: uint64 [n], ``text_key`` of each response.
+
+    Returns:
+        Row numbers, ascending: repeated pairs; then pairs over ``max_pairs_per_response``.
+    """
+    order = np.lexsort((prompts, responses))
+    prompts, responses = prompts[order], responses[order]
+    starts = np.ones(len(order), dtype=bool)
+    starts[1:] = responses[1:] != responses[:-1]
+    is_new = starts.copy()
+    is_new[1:] |= prompts[1:] != prompts[:-1]
+    if not config.drop_repeated_pairs:
+        is_new[:] = True
+    counted = np.cumsum(is_new)
+    before_group = np.maximum.accumulate(np.where(starts, counted - 1, 0))
+    is_over = is_new & (counted - before_group > config.max_pairs_per_response)
+    return np.sort(order[~is_new]), np.sort(order[is_over])
+
+
+def _shortened(text: str, length: int = 60) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,256 @@
+"""Dialogue file formats, one function each: a path in, dialogues out, never more than one in memory."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Protocol
+
+from seq2seq.dialogues import ANYONE, UNNAMED_SOURCE, Dialogue, make_dialogue
+from seq2seq.errors import CorpusError
+
+MAX_LINE_BYTES = 16 * 2**20  # a longer line is no dialogue, and would have to stand in memory whole
+_MAX_ZIP_RATIO = 200  # text packs ten to twenty times smaller; bombs a thousand times and more
+_MAX_ZIP_MEMBERS = 10_000
+
+
+@dataclass
+class BadLines:
+    """What becomes of lines that cannot be read: an error at the first, or a count."""
+
+    skip: bool = False
+    count: int = 0
+    first: str = ""
+
+    def found(self, where: str, problem: str) -> None:
+        """Raise, or count.
+
+        Raises:
+            CorpusError: bad lines are not skipped.
+        """
+        if not self.skip:
+            raise CorpusError(f"{where}: {problem}. Mend the line, or pass --skip-bad-lines.")
+        self.count += 1
+        self.first = self.first or f"{where}: {problem}"
+
+
+class Reader(Protocol):
+    """Reads one format from an open binary stream; ``name`` is how errors call it."""
+
+    def __call__(self, stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]: ...
+
+
+def read_dialogues(path: Path, bad: BadLines | None = None) -> Iterator[Dialogue]:
+    """Yield the dialogues of a file in any known format, in file order.
+
+    Raises:
+        CorpusError: the file is missing, of an unknown format, damaged, or has a bad line that is not skipped.
+    """
+    bad = bad or BadLines()
+    read = _reader_for(path.name, str(path))
+    try:
+        with path.open("rb") as stream:
+            yield from read(stream, str(path), bad)
+    except OSError as error:
+        raise CorpusError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def read_jsonl(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
+    """Read a dialogue a line: ``{"id", "source", "turns": [{"speaker", "text"}], "persona"?}``.
+
+    ``persona`` is a list of sentences about whoever replies, or an object from speaker to sentences.
+    """
+    for where, line in _lines(stream, name, bad):
+        try:
+            dialogue = _json_dialogue(json.loads(line))
+        except (ValueError, RecursionError) as error:
+            bad.found(where, f"not a dialogue ({error})")
+            continue
+        if dialogue:
+            yield dialogue
+
+
+def read_tsv(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
+    """Read a source and its target a line, with a tab between."""
+    for where, line in _lines(stream, name, bad):
+        columns = line.split("\t")
+        if len(columns) != 2:
+            bad.found(
+                where,
+                f"expected 2 tab-separated columns (source, target), found {len(columns)}. "
+                "Replace tabs inside the text, or convert the file to .jsonl",
+            )
+        elif dialogue := make_dialogue(zip("AB", columns, strict=True)):
+            yield dialogue
+
+
+def read_csv(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
+    """Read rows of source and target, comma-separated, quoted as RFC 4180 says; a first row that names
+    the columns ``source`` and ``target`` is left out."""
+    lines = _lines(stream, name, bad, keep_blank=True)
+    where = name
+
+    def texts() -> Iterator[str]:
+        nonlocal where
+        for place, line in lines:
+            where = place
+            yield line + "\n"
+
+    rows = csv.reader(texts(), strict=True)
+    first = True
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            bad.found(where, f"not a CSV row ({error})")
+            continue
+        is_header = first and [column.strip().lower() for column in row] == ["source", "target"]
+        first = False
+        if not row or is_header:
+            continue
+        if len(row) != 2:
+            bad.found(where, f"expected 2 columns (source, target), found {len(row)}")
+        elif dialogue := make_dialogue(zip("AB", row, strict=True)):
+            yield dialogue
+
+
+def read_txt(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
+    """Read a message a line, two speakers by turns, with a blank line between dialogues."""
+    messages: list[str] = []
+    for _, line in _lines(stream, name, bad, keep_blank=True):
+        if line.strip():
+            messages.append(line)
+        elif messages:
+            yield from _alternating(messages)
+            messages = []
+    yield from _alternating(messages)
+
+
+def read_zip(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
+    """Read every file of a known format in a zip archive, in the order of their names.
+
+    Nothing is unpacked to disk, so no member can escape; one that unpacks to over 200 times its size is
+    refused as a zip bomb.
+    """
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            members = sorted(archive.infolist(), key=lambda member: member.filename)
+            if len(members) > _MAX_ZIP_MEMBERS:
+                raise CorpusError(f"{name}: holds {len(members)} files, more than {_MAX_ZIP_MEMBERS}")
+            for member in members:
+                reader = _READERS.get(_format(member.filename))
+                if reader is None or reader is read_zip or member.is_dir():
+                    continue
+                if member.file_size > _MAX_ZIP_RATIO * max(member.compress_size, 1024):
+                    raise CorpusError(
+                        f"{name}: {member.filename} unpacks {member.file_size} bytes from "
+                        f"{member.compress_size}, as a zip bomb does. If it is honest, unpack it first."
+                    )
+                with archive.open(member) as unpacked:
+                    yield from reader(unpacked, f"{name}, {member.filename}", bad)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, EOFError) as error:
+        raise CorpusError(f"{name}: not a readable zip archive ({error})") from error
+
+
+def read_gzipped(reader: Reader) -> Reader:
+    """Return a reader of the gzip-packed form of what ``reader`` reads."""
+
+    def read(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
+        try:
+            with gzip.open(stream, "rb") as unpacked:
+                yield from reader(unpacked, name, bad)  # type: ignore[arg-type]
+        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+            raise CorpusError(f"{name}: not a whole gzip file ({error})") from error
+
+    return read
+
+
+_READERS: dict[str, Reader] = {
+    ".jsonl": read_jsonl,
+    ".jsonl.gz": read_gzipped(read_jsonl),
+    ".tsv": read_tsv,
+    ".tsv.gz": read_gzipped(read_tsv),
+    ".csv": read_csv,
+    ".csv.gz": read_gzipped(read_csv),
+    ".txt": read_txt,
+    ".txt.gz": read_gzipped(read_txt),
+    ".zip": read_zip,
+}
+FORMATS = tuple(_READERS)
+
+
+def _format(file_name: str) -> str:
+    """Return the part of a file name that tells its format, ``.gz`` with what stands before it."""
+    suffixes = PurePosixPath(file_name.lower()).suffixes
+    return "".join(suffixes[-2:]) if suffixes[-1:] == [".gz"] else "".join(suffixes[-1:])
+
+
+def _reader_for(file_name: str, where: str) -> Reader:
+    reader = _READERS.get(_format(file_name))
+    if reader is None:
+        raise CorpusError(f"{where}: unknown format {_format(file_name)!r}; known are {', '.join(FORMATS)}")
+    return reader
+
+
+def _lines(
+    stream: IO[bytes], name: str, bad: BadLines, *, keep_blank: bool = False
+) -> Iterator[tuple[str, str]]:
+    """Yield ``(where, line)`` without line ends and without a byte order mark; blank lines only if asked."""
+    number = 0
+    while raw := stream.readline(MAX_LINE_BYTES + 1):
+        number += 1
+        where = f"{name}, line {number}"
+        if len(raw) > MAX_LINE_BYTES:
+            while raw and not raw.endswith(b"\n"):
+                raw = stream.readline(MAX_LINE_BYTES)
+            bad.found(where, f"longer than {MAX_LINE_BYTES >> 20} MiB")
+            continue
+        try:
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            bad.found(where, f"not UTF-8 (byte {error.start}: {error.reason})")
+            continue
+        if keep_blank or line.strip():
+            yield where, line
+
+
+def _json_dialogue(value: Any) -> Dialogue | None:
+    """Build a dialogue from a parsed line; ValueError says what is wrong with it."""
+    if not isinstance(value, Mapping) or not isinstance(value.get("turns"), list):
+        raise ValueError('expected an object with a list "turns"')
+    messages = []
+    for turn in value["turns"]:
+        if not isinstance(turn, Mapping) or not isinstance(turn.get("text"), str):
+            raise ValueError('every turn must be an object with "speaker" and "text"')
+        messages.append((str(turn.get("speaker", "")), turn["text"]))
+    persona = value.get("persona") or {}
+    if isinstance(persona, list):
+        persona = {ANYONE: persona}
+    if not isinstance(persona, Mapping) or not all(_is_text_list(lines) for lines in persona.values()):
+        raise ValueError('"persona" must be a list of sentences, or an object from speaker to sentences')
+    dialogue_id = value.get("id")
+    return make_dialogue(
+        messages,
+        source=str(value.get("source") or UNNAMED_SOURCE),
+        dialogue_id=None if dialogue_id is None else str(dialogue_id),
+        personas=persona,
+    )
+
+
+def _is_text_list(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(line, str) for line in value)
+
+
+def _alternating(messages: list[str]) -> Iterator[Dialogue]:
+    dialogue = make_dialogue(("AB"[number % 2], message) for number, message in enumerate(messages))
+    if dialogue:
+        yield dialogue
