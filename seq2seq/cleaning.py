@@ -6,12 +6,13 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seq2seq.corpus import LICENCES
 from seq2seq.errors import CorpusError
 from seq2seq.profanity import ProfanityNet
 
@@ -73,14 +74,24 @@ FILTERS: dict[str, str] = {
 
 @dataclass
 class CleaningReport:
-    """What was read, kept and dropped, and why. ``examples`` holds one dropped pair a filter, for eyes only:
-    it is what people wrote, and never logged."""
+    """What was read, kept and dropped, and why.
+
+    Attributes:
+        dialogues: dialogues read, those of other splits included.
+        held_out: how many of them are held out from training.
+        bad_lines: lines that could not be read, and were skipped.
+        exchanges: exchanges of this split before the filters.
+        kept: how many of them each corpus keeps, by its name.
+        dropped: how many each filter dropped, by the setting's name.
+        sources: dialogues of this split, by source.
+        examples: one dropped pair a filter. It is what people wrote: shown on request, never logged.
+    """
 
     dialogues: int = 0
     held_out: int = 0
-    read: int = 0
-    kept: int = 0
     bad_lines: int = 0
+    exchanges: int = 0
+    kept: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
     examples: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -90,38 +101,40 @@ class CleaningReport:
         self.dropped[name] += 1
         self.examples.setdefault(name, (prompt, response))
 
-    def as_text(self) -> str:
-        """Return the report as lines for a terminal, an example below each filter that dropped something."""
-        lines = [
-            f"{self.dialogues:>10,} dialogues read, {self.held_out:,} of them held out",
-            f"{self.read:>10,} exchanges, {self.kept:,} kept",
+    def as_text(self, *, show_examples: bool = False) -> str:
+        """Return the report as lines for a terminal."""
+        lines = [f"{self.dialogues:>10,} dialogues read, {self.held_out:,} held out from training"]
+        lines += [
+            f"{count:>10,} of {source} (licence: {LICENCES.get(source, 'unknown')})"
+            for source, count in self.sources.most_common()
         ]
         if self.bad_lines:
             lines.append(f"{self.bad_lines:>10,} bad lines skipped")
+        lines.append(f"{self.exchanges:>10,} exchanges, {self.kept.total():,} kept")
+        lines += [f"{count:>10,} kept of {name}" for name, count in self.kept.items()]
         for name, why in FILTERS.items():
             if count := self.dropped[name]:
                 lines.append(f"{count:>10,} dropped: {why} ({name})")
-                if name in self.examples:
-                    prompt, response = self.examples[name]
-                    lines.append(f"{'':>12}{_shortened(prompt)!r} -> {_shortened(response)!r}")
+                if show_examples and name in self.examples:
+                    prompt, response = map(_shortened, self.examples[name])
+                    lines.append(f"{'':>11}for example {prompt!r} -> {response!r}")
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, object]:
         """Return the counts, without the examples, for a JSON file."""
-        counts = {f.name: getattr(self, f.name) for f in fields(self) if f.type == "int"}
-        return counts | {"dropped": dict(self.dropped), "sources": dict(self.sources)}
+        return {name: value for name, value in vars(self).items() if name != "examples"}
 
     @classmethod
-    def from_dict(cls, counts: Mapping[str, object]) -> CleaningReport:
+    def from_dict(cls, counts: Mapping[str, Any]) -> CleaningReport:
         """Rebuild what ``as_dict`` returned."""
-        report = cls(**{f.name: counts[f.name] for f in fields(cls) if f.type == "int"})  # type: ignore[arg-type]
-        report.dropped.update(counts["dropped"])  # type: ignore[arg-type]
-        report.sources.update(counts["sources"])  # type: ignore[arg-type]
+        report = cls()
+        for name, value in counts.items():
+            setattr(report, name, Counter(value) if isinstance(value, Mapping) else int(value))
         return report
 
 
 class TurnTraits(NamedTuple):
-    """What the filters ask of a turn, found out once. ``key`` is the same for texts that count as the same."""
+    """What the filters ask of a turn, found out once. Texts that count as the same have the same ``key``."""
 
     words: int
     has_link: bool

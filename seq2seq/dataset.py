@@ -24,11 +24,11 @@ from seq2seq.cleaning import Cleaner, CleaningConfig, CleaningReport, distinct_r
 from seq2seq.corpus import Corpus, FileCorpus
 from seq2seq.dialogues import Dialogue, is_held_out
 from seq2seq.errors import CorpusError
-from seq2seq.tokenizer import Tokenizer
+from seq2seq.tokenizer import SPECIAL_TOKENS, Tokenizer, train_tokenizer
 
 Split = Literal["train", "valid", "all"]
 
-_FORMAT = 1
+_FORMAT = 3
 _BATCH_TURNS = 8192  # turns encoded in one call
 _BUCKET_ROWS = 4_000_000  # exchanges compared with one another at a time: about 300 MB
 _CANDIDATE = np.dtype([("row", np.int64, 5), ("prompt", np.uint64), ("response", np.uint64)])
@@ -40,9 +40,9 @@ class Dataset:
     Attributes:
         tokens: uint16 or uint32 [n_tokens], all turns back to back, no control marks.
         turns: int64 [n_turns + 1], offsets into ``tokens``.
-        exchanges: int64 [n, 5]: first context turn, response turn, first persona turn, end of the persona turns
-            (equal: none), number of the corpus in ``corpora``. The context is every turn from the first to the
-            one before the response.
+        exchanges: int64 [n, 5]: first context turn, response turn, first persona turn, end of the persona
+            turns (equal: none), number of the corpus in ``corpora``. The context is every turn from the
+            first to the one before the response.
         corpora: names of the corpora, each once.
         report: what the cleaning kept and dropped.
     """
@@ -55,18 +55,25 @@ class Dataset:
         """
         self.path = path
         try:
-            header = json.loads((path / "dataset.json").read_text(encoding="utf-8"))
-            arrays = {name: _mapped(path, name, header["arrays"][name]) for name in _ARRAYS}
-            self.corpora: tuple[str, ...] = tuple(header["corpora"])
-            self.report = CleaningReport.from_dict(header["report"])
+            self._header = json.loads((path / "dataset.json").read_text(encoding="utf-8"))
+            arrays = {
+                name: _mapped(path, name, described) for name, described in self._header["arrays"].items()
+            }
+            self.tokens: NDArray[Any] = arrays["tokens"]
+            self.turns: NDArray[np.int64] = arrays["turns"]
+            self.exchanges: NDArray[np.int64] = arrays["exchanges"].reshape(-1, 5)
+            self.corpora: tuple[str, ...] = tuple(self._header["corpora"])
+            self.report = CleaningReport.from_dict(self._header["report"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CorpusError(f"{path}: not a whole dataset ({error}); delete the folder") from error
-        self.tokens: NDArray[Any] = arrays["tokens"]
-        self.turns: NDArray[np.int64] = arrays["turns"]
-        self.exchanges: NDArray[np.int64] = arrays["exchanges"].reshape(-1, 5)
 
     def __len__(self) -> int:
         return len(self.exchanges)
+
+    @property
+    def digest(self) -> str:
+        """Return a SHA-256 that changes when anything in the arrays does: a resumed run needs the same."""
+        return hashlib.sha256(json.dumps(self._header["arrays"]).encode()).hexdigest()
 
     def turn(self, number: int) -> list[int]:
         """Return the token ids of one turn."""
@@ -97,14 +104,14 @@ def build_dataset(
         CorpusError: a corpus cannot be read, or nothing is left.
     """
     weights = Counter(corpus.digest for corpus in corpora)
-    distinct = list({corpus.digest: corpus for corpus in reversed(corpora)}.values())[::-1]
+    distinct = _distinct(corpora)
     key = {
         "format": _FORMAT,
         "corpora": [(corpus.digest, weights[corpus.digest]) for corpus in distinct],
         "cleaning": asdict(cleaning),
         "tokenizer": tokenizer.digest,
         "context_turns": context_turns,
-        "held_out_share": held_out_share if split != "all" else None,
+        "held_out_share": None if split == "all" else held_out_share,
         "split": split,
     }
     path = cache_dir / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
@@ -124,17 +131,15 @@ def build_dataset(
                     writer.add(dialogue, number)
                 if isinstance(corpus, FileCorpus):
                     report.bad_lines += corpus.bad_lines.count
-        _finish(work, writer, cleaning, [weights[corpus.digest] for corpus in distinct])
+        names = [corpus.name for corpus in distinct]
+        _finish(work, writer, cleaning, [(corpus.name, weights[corpus.digest]) for corpus in distinct])
         if not report.kept:
-            raise CorpusError(
-                f"no exchange is left of {', '.join(c.name for c in distinct)} ({split}):\n{report.as_text()}"
-            )
+            raise CorpusError(f"no exchange is left of {', '.join(names)} ({split}):\n{report.as_text()}")
         header = {
-            "format": _FORMAT,
             "key": key,
-            "corpora": [corpus.name for corpus in distinct],
+            "corpora": names,
             "report": report.as_dict(),
-            "arrays": {name: _described(work, name, writer.dtypes[name]) for name in _ARRAYS},
+            "arrays": {name: _described(work, name, dtype) for name, dtype in writer.dtypes.items()},
         }
         (work / "dataset.json").write_text(json.dumps(header, indent=1), encoding="utf-8")
         try:
@@ -142,12 +147,35 @@ def build_dataset(
         except OSError:
             if not path.exists():  # else another process has built the same
                 raise
-    return Dataset(path)
+    dataset = Dataset(path)
+    dataset.report = report
+    return dataset
+
+
+def survey(
+    corpora: Sequence[Corpus], cleaning: CleaningConfig, *, held_out_share: float, split: Split = "train"
+) -> CleaningReport:
+    """Tell what ``build_dataset`` would read, keep and drop, with an example for each filter.
+
+    Raises:
+        CorpusError: a corpus cannot be read, or nothing is left.
+    """
+    bytes_only = train_tokenizer((), len(SPECIAL_TOKENS) + 256)
+    with tempfile.TemporaryDirectory(prefix="backchat-survey-") as folder:
+        return build_dataset(
+            corpora,
+            bytes_only,
+            cleaning,
+            context_turns=1,
+            held_out_share=held_out_share,
+            cache_dir=Path(folder),
+            split=split,
+        ).report
 
 
 def iter_texts(corpora: Sequence[Corpus], held_out_share: float) -> Iterator[str]:
     """Yield every turn of the train split, each corpus once, to train a tokenizer on."""
-    for corpus in {corpus.digest: corpus for corpus in corpora}.values():
+    for corpus in _distinct(corpora):
         for dialogue in select_split(corpus, "train", held_out_share, CleaningReport()):
             for turn in dialogue.turns:
                 yield turn.text
@@ -166,7 +194,12 @@ def select_split(
             yield dialogue
 
 
-_ARRAYS = ("tokens", "turns", "exchanges")
+def _distinct(corpora: Sequence[Corpus]) -> list[Corpus]:
+    """Return each corpus once, in the order in which they were first named."""
+    found: dict[str, Corpus] = {}
+    for corpus in corpora:
+        found.setdefault(corpus.digest, corpus)
+    return list(found.values())
 
 
 class _Writer:
@@ -177,7 +210,11 @@ class _Writer:
     ) -> None:
         self.tokenizer, self.report = tokenizer, report
         token_dtype = np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32
-        self.dtypes = {"tokens": np.dtype(token_dtype), "turns": np.dtype(np.int64), "exchanges": np.dtype(np.int64)}
+        self.dtypes = {
+            "tokens": np.dtype(token_dtype),
+            "turns": np.dtype(np.int64),
+            "exchanges": np.dtype(np.int64),
+        }
         self._cleaner, self._context_turns = cleaner, context_turns
         self._texts: list[str] = []
         self._rows: list[tuple[tuple[int, int, int, int, int], int, int]] = []
@@ -208,7 +245,7 @@ class _Writer:
                 kept.append(number)
             else:
                 self.report.drop(objection, dialogue.turns[number - 1].text, dialogue.turns[number].text)
-        self.report.read += len(traits) - 1
+        self.report.exchanges += len(traits) - 1
         if not kept:
             return
         personas = {}
@@ -225,6 +262,12 @@ class _Writer:
             self._rows.append((row, traits[number - 1].key, traits[number].key))
         if len(self._texts) >= _BATCH_TURNS:
             self._flush()
+
+    def text(self, turn: int) -> str:
+        """Return the text of a turn, once everything is written."""
+        turns = np.memmap(self._turns.name, dtype=self.dtypes["turns"], mode="r")
+        tokens = np.memmap(self._tokens.name, dtype=self.dtypes["tokens"], mode="r")
+        return self.tokenizer.decode(tokens[turns[turn] : turns[turn + 1]].tolist())
 
     def _append(self, texts: Iterable[str]) -> None:
         before = len(self._texts)
@@ -243,30 +286,40 @@ class _Writer:
         self._rows.clear()
 
 
-def _finish(folder: Path, writer: _Writer, cleaning: CleaningConfig, weights: Sequence[int]) -> None:
-    """Drop candidates that repeat others, and write the rest, weighted, to ``exchanges``."""
-    candidates = folder / "candidates.bin"
-    report = writer.report
-    n = candidates.stat().st_size // _CANDIDATE.itemsize
-    with (folder / "exchanges.bin").open("wb") as out:
-        if n:
-            rows = np.memmap(candidates, dtype=_CANDIDATE, mode="r")
-            keep = np.ones(n, dtype=bool)
-            buckets = -(-n // _BUCKET_ROWS)
-            for bucket in range(buckets):
-                members = np.flatnonzero(rows["response"] % np.uint64(buckets) == bucket)
-                repeated, crowded = distinct_rows(
-                    rows["prompt"][members], rows["response"][members], cleaning
-                )
-                for name, dropped in (("drop_repeated_pairs", repeated), ("max_pairs_per_response", crowded)):
-                    keep[members[dropped]] = False
-                    report.dropped[name] += len(dropped)
-            report.kept = int(keep.sum())
-            for start in range(0, n, _BUCKET_ROWS):
-                part = rows["row"][start : start + _BUCKET_ROWS][keep[start : start + _BUCKET_ROWS]]
-                np.repeat(part, np.array(weights)[part[:, 4]], axis=0).tofile(out)
-            del rows
-    candidates.unlink()
+def _finish(
+    folder: Path, writer: _Writer, cleaning: CleaningConfig, corpora: Sequence[tuple[str, int]]
+) -> None:
+    """Drop candidates that repeat others, and write the rest to ``exchanges``.
+
+    ``corpora`` are names and weights, in the order of the numbers in the rows.
+    """
+    path = folder / "candidates.bin"
+    n = path.stat().st_size // _CANDIDATE.itemsize
+    candidates = np.memmap(path, dtype=_CANDIDATE, mode="r") if n else np.zeros(0, _CANDIDATE)
+    keep = np.ones(n, dtype=bool)
+    buckets = -(-n // _BUCKET_ROWS)
+    for bucket in range(buckets):
+        members = np.flatnonzero(candidates["response"] % np.uint64(buckets) == bucket)
+        prompts, responses = candidates["prompt"][members], candidates["response"][members]
+        repeated, crowded = distinct_rows(prompts, responses, cleaning)
+        for name, dropped in (("drop_repeated_pairs", repeated), ("max_pairs_per_response", crowded)):
+            keep[members[dropped]] = False
+            writer.report.dropped[name] += len(dropped)
+            if len(dropped) and name not in writer.report.examples:
+                response = int(candidates["row"][members[dropped[0]]][1])
+                writer.report.examples[name] = (writer.text(response - 1), writer.text(response))
+    weights = np.array([weight for _, weight in corpora])
+    with (folder / "exchanges.bin").open("wb") as stream:
+        for start in range(0, n, _BUCKET_ROWS):
+            part = slice(start, start + _BUCKET_ROWS)
+            rows = candidates["row"][part][keep[part]]
+            np.repeat(rows, weights[rows[:, 4]], axis=0).tofile(stream)
+            for (name, _), count in zip(
+                corpora, np.bincount(rows[:, 4], minlength=len(corpora)), strict=True
+            ):
+                writer.report.kept[name] += int(count)
+    del candidates
+    path.unlink()
 
 
 class _Array(NamedTuple):

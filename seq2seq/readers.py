@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import gzip
-import io
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
@@ -51,7 +50,7 @@ def read_dialogues(path: Path, bad: BadLines | None = None) -> Iterator[Dialogue
     """Yield the dialogues of a file in any known format, in file order.
 
     Raises:
-        CorpusError: the file is missing, of an unknown format, damaged, or has a bad line that is not skipped.
+        CorpusError: the file is missing, of an unknown format or damaged, or has a bad line to raise for.
     """
     bad = bad or BadLines()
     read = _reader_for(path.name, str(path))
