@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import json
+import zlib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +20,7 @@ from seq2seq.dialogues import (
     is_held_out,
 )
 from seq2seq.errors import CorpusError
+from seq2seq.packaged import open_chatterbot, open_chitchat, open_hugging_face
 from seq2seq.readers import FORMATS, BadLines, read_dialogues
 
 __all__ = [
@@ -27,9 +31,11 @@ __all__ = [
     "DialogueTurn",
     "Exchange",
     "FileCorpus",
+    "SelectedCorpus",
     "exchanges",
     "is_held_out",
     "open_corpus",
+    "select_ids",
 ]
 
 LICENCES = {
@@ -88,8 +94,11 @@ class FileCorpus:
 
     @cached_property
     def digest(self) -> str:
-        with self.path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        try:
+            with self.path.open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise CorpusError(f"{self.path}: cannot be read ({error.strerror or error})") from error
 
     @cached_property
     def licence(self) -> str | None:
@@ -98,13 +107,54 @@ class FileCorpus:
         return LICENCES.get(first.source) if first else None
 
 
+class SelectedCorpus:
+    """A corpus without some of its dialogues: those that a list names, or those that it does not."""
+
+    def __init__(self, corpus: Corpus, ids: frozenset[str], *, keep: bool) -> None:
+        self._corpus, self._ids, self._keep = corpus, ids, keep
+        self.name, self.licence = corpus.name, corpus.licence
+
+    def __iter__(self) -> Iterator[Dialogue]:
+        return (dialogue for dialogue in self._corpus if (dialogue.id in self._ids) == self._keep)
+
+    @cached_property
+    def digest(self) -> str:
+        selection = json.dumps([self._corpus.digest, sorted(self._ids), self._keep])
+        return hashlib.sha256(selection.encode()).hexdigest()
+
+
 def open_corpus(name: str, *, skip_bad_lines: bool = False) -> Corpus:
-    """Open a corpus by file path or by name.
+    """Open a corpus: a file, ``chitchat``, ``chatterbot:LANGUAGE`` or ``hf:NAME``.
 
     Raises:
         CorpusError: there is no such file or name.
+        MissingExtraError: the package that brings the corpus is not installed.
     """
-    path = Path(name)
-    if path.is_file():
-        return FileCorpus(path, skip_bad_lines=skip_bad_lines)
-    raise CorpusError(f"{name}: no such corpus. Give a file ({', '.join(FORMATS)})")
+    if Path(name).is_file():
+        return FileCorpus(Path(name), skip_bad_lines=skip_bad_lines)
+    kind, _, rest = name.partition(":")
+    if name == "chitchat":
+        return open_chitchat()
+    if kind == "chatterbot" and rest:
+        return open_chatterbot(rest)
+    if kind == "hf" and rest:
+        return open_hugging_face(rest)
+    raise CorpusError(
+        f"{name}: no such file or corpus. Possible are a file ({', '.join(FORMATS)}), chitchat, "
+        "chatterbot:LANGUAGE (such as chatterbot:english) and hf:NAME"
+    )
+
+
+def select_ids(corpus: Corpus, ids_file: Path, *, keep: bool = True) -> SelectedCorpus:
+    """Keep only, or leave out, the dialogues whose ids a text file lists, one a line (``.gz`` too).
+
+    Raises:
+        CorpusError: the list cannot be read.
+    """
+    opener = gzip.open if ids_file.suffix == ".gz" else open
+    try:
+        with opener(ids_file, "rt", encoding="utf-8") as lines:
+            ids = frozenset(line.strip() for line in lines)
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise CorpusError(f"{ids_file}: not a readable list of dialogue ids ({error})") from error
+    return SelectedCorpus(corpus, ids - {""}, keep=keep)

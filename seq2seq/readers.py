@@ -16,8 +16,8 @@ from seq2seq.dialogues import ANYONE, UNNAMED_SOURCE, Dialogue, make_dialogue
 from seq2seq.errors import CorpusError
 
 MAX_LINE_BYTES = 16 * 2**20  # a longer line is no dialogue, and would have to stand in memory whole
+_MAX_TXT_MESSAGES = 1000
 _MAX_ZIP_RATIO = 200  # text packs ten to twenty times smaller; bombs a thousand times and more
-_MAX_ZIP_MEMBERS = 10_000
 
 
 @dataclass
@@ -77,58 +77,28 @@ def read_jsonl(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue
 
 
 def read_tsv(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
-    """Read a source and its target a line, with a tab between."""
-    for where, line in _lines(stream, name, bad):
-        columns = line.split("\t")
-        if len(columns) != 2:
-            bad.found(
-                where,
-                f"expected 2 tab-separated columns (source, target), found {len(columns)}. "
-                "Replace tabs inside the text, or convert the file to .jsonl",
-            )
-        elif dialogue := make_dialogue(zip("AB", columns, strict=True)):
-            yield dialogue
+    """Read a source and its target a line, with a tab between; a header of these names is left out."""
+    rows = ((where, line.split("\t")) for where, line in _lines(stream, name, bad))
+    return _pairs(
+        rows, "tab-separated columns", "Replace tabs inside the text, or convert the file to .jsonl", bad
+    )
 
 
 def read_csv(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
-    """Read rows of source and target, comma-separated, quoted as RFC 4180 says; a first row that names
-    the columns ``source`` and ``target`` is left out."""
-    lines = _lines(stream, name, bad, keep_blank=True)
-    where = name
-
-    def texts() -> Iterator[str]:
-        nonlocal where
-        for place, line in lines:
-            where = place
-            yield line + "\n"
-
-    rows = csv.reader(texts(), strict=True)
-    first = True
-    while True:
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            bad.found(where, f"not a CSV row ({error})")
-            continue
-        is_header = first and [column.strip().lower() for column in row] == ["source", "target"]
-        first = False
-        if not row or is_header:
-            continue
-        if len(row) != 2:
-            bad.found(where, f"expected 2 columns (source, target), found {len(row)}")
-        elif dialogue := make_dialogue(zip("AB", row, strict=True)):
-            yield dialogue
+    """Read a source and its target a row, quoted as RFC 4180 says; a header of these names is left out."""
+    return _pairs(_csv_rows(stream, name, bad), "columns", "Quote text that holds a comma", bad)
 
 
 def read_txt(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
-    """Read a message a line, two speakers by turns, with a blank line between dialogues."""
+    """Read a message a line, two speakers by turns, with a blank line between dialogues.
+
+    Text without blank lines is cut after 1,000 messages, so that no file has to stand in memory.
+    """
     messages: list[str] = []
     for _, line in _lines(stream, name, bad, keep_blank=True):
         if line.strip():
             messages.append(line)
-        elif messages:
+        if not line.strip() or len(messages) == _MAX_TXT_MESSAGES:
             yield from _alternating(messages)
             messages = []
     yield from _alternating(messages)
@@ -137,25 +107,22 @@ def read_txt(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
 def read_zip(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
     """Read every file of a known format in a zip archive, in the order of their names.
 
-    Nothing is unpacked to disk, so no member can escape; one that unpacks to over 200 times its size is
-    refused as a zip bomb.
+    Nothing is unpacked to disk, so no member can escape; an archive that unpacks to more than 200 times its
+    size is refused as a zip bomb.
     """
     try:
         with zipfile.ZipFile(stream) as archive:
-            members = sorted(archive.infolist(), key=lambda member: member.filename)
-            if len(members) > _MAX_ZIP_MEMBERS:
-                raise CorpusError(f"{name}: holds {len(members)} files, more than {_MAX_ZIP_MEMBERS}")
-            for member in members:
-                reader = _READERS.get(_format(member.filename))
-                if reader is None or reader is read_zip or member.is_dir():
-                    continue
-                if member.file_size > _MAX_ZIP_RATIO * max(member.compress_size, 1024):
-                    raise CorpusError(
-                        f"{name}: {member.filename} unpacks {member.file_size} bytes from "
-                        f"{member.compress_size}, as a zip bomb does. If it is honest, unpack it first."
-                    )
-                with archive.open(member) as unpacked:
-                    yield from reader(unpacked, f"{name}, {member.filename}", bad)
+            members = [member for member in archive.infolist() if _format(member.filename) in _ZIPPED_READERS]
+            packed, unpacked = stream.seek(0, 2), sum(member.file_size for member in members)
+            if unpacked > _MAX_ZIP_RATIO * packed:
+                raise CorpusError(
+                    f"{name}: {packed:,} bytes that unpack to {unpacked:,}, as a zip bomb does. "
+                    "If it is honest, unpack it first."
+                )
+            for member in sorted(members, key=lambda member: member.filename):
+                read = _ZIPPED_READERS[_format(member.filename)]
+                with archive.open(member) as unpacked_stream:
+                    yield from read(unpacked_stream, f"{name}, {member.filename}", bad)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, EOFError) as error:
         raise CorpusError(f"{name}: not a readable zip archive ({error})") from error
 
@@ -173,7 +140,7 @@ def read_gzipped(reader: Reader) -> Reader:
     return read
 
 
-_READERS: dict[str, Reader] = {
+_ZIPPED_READERS: dict[str, Reader] = {
     ".jsonl": read_jsonl,
     ".jsonl.gz": read_gzipped(read_jsonl),
     ".tsv": read_tsv,
@@ -182,8 +149,8 @@ _READERS: dict[str, Reader] = {
     ".csv.gz": read_gzipped(read_csv),
     ".txt": read_txt,
     ".txt.gz": read_gzipped(read_txt),
-    ".zip": read_zip,
 }
+_READERS: dict[str, Reader] = {**_ZIPPED_READERS, ".zip": read_zip}
 FORMATS = tuple(_READERS)
 
 
@@ -222,20 +189,23 @@ def _lines(
             yield where, line
 
 
+class _MalformedError(ValueError):
+    """A line is JSON, but no dialogue."""
+
+
 def _json_dialogue(value: Any) -> Dialogue | None:
-    """Build a dialogue from a parsed line; ValueError says what is wrong with it."""
     if not isinstance(value, Mapping) or not isinstance(value.get("turns"), list):
-        raise ValueError('expected an object with a list "turns"')
+        raise _MalformedError('expected an object with a list "turns"')
     messages = []
     for turn in value["turns"]:
-        if not isinstance(turn, Mapping) or not isinstance(turn.get("text"), str):
-            raise ValueError('every turn must be an object with "speaker" and "text"')
-        messages.append((str(turn.get("speaker", "")), turn["text"]))
+        if not isinstance(turn, Mapping) or not _are_texts([turn.get("speaker"), turn.get("text")]):
+            raise _MalformedError('every turn must be an object with the strings "speaker" and "text"')
+        messages.append((turn["speaker"], turn["text"]))
     persona = value.get("persona") or {}
     if isinstance(persona, list):
         persona = {ANYONE: persona}
-    if not isinstance(persona, Mapping) or not all(_is_text_list(lines) for lines in persona.values()):
-        raise ValueError('"persona" must be a list of sentences, or an object from speaker to sentences')
+    if not isinstance(persona, Mapping) or not all(map(_are_texts, persona.values())):
+        raise _MalformedError('"persona" must be a list of sentences, or an object from speaker to sentences')
     dialogue_id = value.get("id")
     return make_dialogue(
         messages,
@@ -245,8 +215,44 @@ def _json_dialogue(value: Any) -> Dialogue | None:
     )
 
 
-def _is_text_list(value: object) -> bool:
+def _are_texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(line, str) for line in value)
+
+
+def _csv_rows(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[tuple[str, list[str]]]:
+    """Yield ``(where, columns)``; a row that spans lines is placed at its last."""
+    where = name
+
+    def lines() -> Iterator[str]:
+        nonlocal where
+        for place, line in _lines(stream, name, bad, keep_blank=True):
+            where = place
+            yield line + "\n"
+
+    rows = csv.reader(lines(), strict=True)
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            bad.found(where, f"not a CSV row ({error})")
+        else:
+            if row:
+                yield where, row
+
+
+def _pairs(
+    rows: Iterator[tuple[str, list[str]]], what: str, advice: str, bad: BadLines
+) -> Iterator[Dialogue]:
+    is_first = True
+    for where, columns in rows:
+        is_header = is_first and [column.strip().lower() for column in columns] == ["source", "target"]
+        is_first = False
+        if len(columns) != 2:
+            bad.found(where, f"expected 2 {what} (source, target), found {len(columns)}. {advice}")
+        elif not is_header and (dialogue := make_dialogue(zip("AB", columns, strict=True))):
+            yield dialogue
 
 
 def _alternating(messages: list[str]) -> Iterator[Dialogue]:
