@@ -1,0 +1,161 @@
+"""From token arrays to padded tensors, and the order in which an epoch shows them.
+
+Batches are cut over the whole corpus by source and then by target length, so that little of a batch is
+padding; only their order is random. An epoch's plan depends on nothing but the seed and its number, which is
+what lets a run resume where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seq2seq.config import ModelConfig
+from seq2seq.dataset import Dataset
+from seq2seq.tokenizer import PAD, START, reverse_source_ids, source_ids, target_ids
+
+_BLOCK_UPDATES = 32  # so many updates share a narrow band of source lengths and are cut by target length
+
+
+class Batch(NamedTuple):
+    """Padded exchanges.
+
+    Attributes:
+        source_ids: LongTensor [batch, src_len].
+        source_lengths: LongTensor [batch], always on the CPU.
+        input_ids: LongTensor [batch, tgt_len], what the decoder reads: start mark, then the target shifted.
+        target_ids: LongTensor [batch, tgt_len], what it has to say, end mark last.
+        target_mask: BoolTensor [batch, tgt_len], True at real tokens.
+    """
+
+    source_ids: Tensor
+    source_lengths: Tensor
+    input_ids: Tensor
+    target_ids: Tensor
+    target_mask: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Move everything but the lengths, which packing needs on the CPU."""
+        moved = [tensor.to(device, non_blocking=True) for tensor in self]
+        moved[1] = self.source_lengths
+        return Batch(*moved)
+
+
+def pad_batch(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> Batch:
+    """Pad sources and targets (end mark included) to the longest of each.
+
+    Raises:
+        ValueError: a source or a target is empty.
+    """
+    target = _pad(targets)
+    inputs = torch.full_like(target, PAD)
+    inputs[:, 0] = START
+    inputs[:, 1:] = target[:, :-1]
+    lengths = torch.tensor([len(ids) for ids in targets])
+    return Batch(
+        source_ids=_pad(sources),
+        source_lengths=torch.tensor([len(ids) for ids in sources]),
+        input_ids=inputs,
+        target_ids=target,
+        target_mask=torch.arange(target.shape[1]) < lengths[:, None],
+    )
+
+
+def _pad(rows: Sequence[Sequence[int]]) -> Tensor:
+    if not rows or min(len(row) for row in rows) == 0:
+        raise ValueError("every row of a batch needs at least one token")
+    padded = np.full((len(rows), max(len(row) for row in rows)), PAD, dtype=np.int64)
+    for number, row in enumerate(rows):
+        padded[number, : len(row)] = row
+    return torch.from_numpy(padded)
+
+
+class EpochPlan:
+    """The updates of one epoch, in order.
+
+    Every exchange is shown forwards once, and a random ``reverse_share`` of them also backwards: which turn
+    does this response answer?
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        config: ModelConfig,
+        update_size: int,
+        reverse_share: float,
+        generator: np.random.Generator,
+    ) -> None:
+        self._dataset, self._config = dataset, config
+        forward = np.arange(len(dataset))
+        backward = np.flatnonzero(generator.random(len(dataset)) < reverse_share)
+        self._rows = np.concatenate((forward, backward))
+        self._is_reverse = np.arange(len(self._rows)) >= len(forward)
+        source, target = self._lengths()
+        order = generator.permutation(len(self._rows))
+        order = order[np.argsort(source[order], kind="stable")]
+        block = update_size * _BLOCK_UPDATES
+        for start in range(0, len(order), block):
+            part = order[start : start + block]
+            order[start : start + block] = part[np.argsort(target[part], kind="stable")]
+        self._updates = [order[start : start + update_size] for start in range(0, len(order), update_size)]
+        generator.shuffle(self._updates)
+
+    def __len__(self) -> int:
+        return len(self._updates)
+
+    def batches(self, update: int, batch_size: int, rank: int = 0, world_size: int = 1) -> list[Batch]:
+        """Return one process's share of an update, as micro-batches.
+
+        The shares of all processes together are the same rows whatever their number.
+        """
+        rows = self._updates[update]
+        shares = (
+            rows[start : start + batch_size][rank::world_size] for start in range(0, len(rows), batch_size)
+        )
+        return [self._batch(share) for share in shares if len(share)]
+
+    def _batch(self, numbers: NDArray[np.int64]) -> Batch:
+        config = self._config
+        pairs = [
+            exchange_ids(self._dataset, int(self._rows[n]), config, reverse=bool(self._is_reverse[n]))
+            for n in numbers
+        ]
+        return pad_batch([source for source, _ in pairs], [target for _, target in pairs])
+
+    def _lengths(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return source and target lengths of all rows, in tokens."""
+        offsets = self._dataset.turns
+        turn = np.diff(offsets)
+        marked = offsets + np.arange(len(offsets))  # as if every turn had its role mark
+        first, response, persona, persona_end = self._dataset.exchanges[self._rows, :4].T
+        source = 1 + marked[response] - marked[first] + marked[persona_end] - marked[persona]
+        source = np.where(self._is_reverse, 2 + turn[response], source)
+        target = 1 + np.where(self._is_reverse, turn[response - 1], turn[response])
+        return (
+            np.minimum(source, self._config.max_source_tokens),
+            np.minimum(target, self._config.max_target_tokens),
+        )
+
+
+def exchange_ids(
+    dataset: Dataset, row: int, config: ModelConfig, *, reverse: bool = False
+) -> tuple[list[int], list[int]]:
+    """Return source and target ids of one exchange, cut to the model's lengths."""
+    first, response, persona, persona_end, _ = dataset.exchanges[row].tolist()
+    reply = dataset.turn(response)
+    if reverse:
+        return (
+            reverse_source_ids(reply, config.max_source_tokens),
+            target_ids(dataset.turn(response - 1), config.max_target_tokens),
+        )
+    context = [dataset.turn(turn) for turn in range(first, response)]
+    lines = [dataset.turn(turn) for turn in range(persona, persona_end)]
+    return (
+        source_ids(context, config.max_source_tokens, lines),
+        target_ids(reply, config.max_target_tokens),
+    )
