@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from seq2seq.cleaning import Cleaner, CleaningConfig, CleaningReport, distinct_rows
 from seq2seq.corpus import Corpus, FileCorpus
@@ -31,7 +31,7 @@ Split = Literal["train", "valid", "all"]
 _FORMAT = 3
 _BATCH_TURNS = 8192  # turns encoded in one call
 _BUCKET_ROWS = 4_000_000  # exchanges compared with one another at a time: about 300 MB
-_CANDIDATE = np.dtype([("row", np.int64, 5), ("prompt", np.uint64), ("response", np.uint64)])
+_Row = tuple[int, int, int, int, int]
 
 
 class Dataset:
@@ -124,23 +124,18 @@ def build_dataset(
     with tempfile.TemporaryDirectory(prefix="building-", dir=cache_dir) as folder:
         work = Path(folder) / "dataset"
         work.mkdir()
-        report = CleaningReport()
-        with _Writer(work, tokenizer, Cleaner(cleaning), context_turns, report) as writer:
+        with _Builder(work, tokenizer, cleaning, context_turns) as builder:
+            report = builder.report
             for number, corpus in enumerate(distinct):
                 for dialogue in select_split(corpus, split, held_out_share, report):
-                    writer.add(dialogue, number)
+                    builder.add(dialogue, number)
                 if isinstance(corpus, FileCorpus):
                     report.bad_lines += corpus.bad_lines.count
-        names = [corpus.name for corpus in distinct]
-        _finish(work, writer, cleaning, [(corpus.name, weights[corpus.digest]) for corpus in distinct])
-        if not report.kept:
+            names = [corpus.name for corpus in distinct]
+            arrays = builder.finish(names, [weights[corpus.digest] for corpus in distinct])
+        if not report.kept.total():
             raise CorpusError(f"no exchange is left of {', '.join(names)} ({split}):\n{report.as_text()}")
-        header = {
-            "key": key,
-            "corpora": names,
-            "report": report.as_dict(),
-            "arrays": {name: _described(work, name, dtype) for name, dtype in writer.dtypes.items()},
-        }
+        header = {"key": key, "corpora": names, "report": report.as_dict(), "arrays": arrays}
         (work / "dataset.json").write_text(json.dumps(header, indent=1), encoding="utf-8")
         try:
             work.rename(path)
@@ -202,37 +197,40 @@ def _distinct(corpora: Sequence[Corpus]) -> list[Corpus]:
     return list(found.values())
 
 
-class _Writer:
-    """Streams turns and candidate exchanges to disk."""
+class _Builder:
+    """Streams turns and candidate exchanges to disk; ``finish`` compares the candidates and keeps the rest.
+
+    Candidates are three arrays: ``rows`` int64 [n, 5], as in ``Dataset.exchanges``, and the ``text_key`` of
+    their ``prompts`` and ``responses``, uint64 [n].
+    """
 
     def __init__(
-        self, folder: Path, tokenizer: Tokenizer, cleaner: Cleaner, context_turns: int, report: CleaningReport
+        self, folder: Path, tokenizer: Tokenizer, cleaning: CleaningConfig, context_turns: int
     ) -> None:
-        self.tokenizer, self.report = tokenizer, report
-        token_dtype = np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32
-        self.dtypes = {
-            "tokens": np.dtype(token_dtype),
+        self.report = CleaningReport()
+        self._folder, self._tokenizer, self._context_turns = folder, tokenizer, context_turns
+        self._cleaning, self._cleaner = cleaning, Cleaner(cleaning)
+        self._dtypes: dict[str, np.dtype[Any]] = {
+            "tokens": np.dtype(np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32),
             "turns": np.dtype(np.int64),
+            "rows": np.dtype(np.int64),
+            "prompts": np.dtype(np.uint64),
+            "responses": np.dtype(np.uint64),
             "exchanges": np.dtype(np.int64),
         }
-        self._cleaner, self._context_turns = cleaner, context_turns
+        self._files = {name: (folder / f"{name}.bin").open("wb") for name in self._dtypes}
         self._texts: list[str] = []
-        self._rows: list[tuple[tuple[int, int, int, int, int], int, int]] = []
+        self._candidates: list[tuple[_Row, int, int]] = []
         self._n_turns = self._n_tokens = 0
-        self._tokens, self._turns, self._candidates = (
-            (folder / f"{name}.bin").open("wb") for name in ("tokens", "turns", "candidates")
-        )
-        np.zeros(1, np.int64).tofile(self._turns)
+        self._write("turns", [0])
 
-    def __enter__(self) -> _Writer:
+    def __enter__(self) -> _Builder:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self._flush()
-        for stream in (self._tokens, self._turns, self._candidates):
+        for stream in self._files.values():
             stream.close()
 
     def add(self, dialogue: Dialogue, corpus: int) -> None:
@@ -250,76 +248,92 @@ class _Writer:
             return
         personas = {}
         for speaker in {dialogue.turns[number].speaker: None for number in kept}:
-            lines = dialogue.persona_of(speaker)
-            start = self._n_turns
-            self._append(lines)
-            personas[speaker] = (start, start + len(lines))
-        first = self._n_turns
-        self._append(turn.text for turn in dialogue.turns)
+            personas[speaker] = self._append(dialogue.persona_of(speaker))
+        first, _ = self._append([turn.text for turn in dialogue.turns])
         for number in kept:
             context = first + max(0, number - self._context_turns)
             row = (context, first + number, *personas[dialogue.turns[number].speaker], corpus)
-            self._rows.append((row, traits[number - 1].key, traits[number].key))
+            self._candidates.append((row, traits[number - 1].key, traits[number].key))
         if len(self._texts) >= _BATCH_TURNS:
             self._flush()
 
-    def text(self, turn: int) -> str:
-        """Return the text of a turn, once everything is written."""
-        turns = np.memmap(self._turns.name, dtype=self.dtypes["turns"], mode="r")
-        tokens = np.memmap(self._tokens.name, dtype=self.dtypes["tokens"], mode="r")
-        return self.tokenizer.decode(tokens[turns[turn] : turns[turn + 1]].tolist())
+    def finish(self, corpora: Sequence[str], weights: Sequence[int]) -> dict[str, _Array]:
+        """Write ``exchanges``: the candidates that do not repeat others, each as often as its corpus weighs.
 
-    def _append(self, texts: Iterable[str]) -> None:
-        before = len(self._texts)
+        Returns:
+            How each array of the dataset lies on disk.
+        """
+        self._flush()
+        rows = self._read_back("rows").reshape(-1, 5)
+        keep = self._distinct_candidates(rows)
+        for start in range(0, len(rows), _BUCKET_ROWS):
+            part = slice(start, start + _BUCKET_ROWS)
+            kept = rows[part][keep[part]]
+            self._write("exchanges", np.repeat(kept, np.array(weights)[kept[:, 4]], axis=0))
+            for name, count in zip(corpora, np.bincount(kept[:, 4], minlength=len(corpora)), strict=True):
+                self.report.kept[name] += int(count)
+        for name in ("rows", "prompts", "responses"):
+            (self._folder / f"{name}.bin").unlink()
+        return {name: self._described(name) for name in ("tokens", "turns", "exchanges")}
+
+    def _distinct_candidates(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which candidates to keep; equal responses are compared within one bucket of them."""
+        prompts, responses = self._read_back("prompts"), self._read_back("responses")
+        keep = np.ones(len(rows), dtype=bool)
+        n_buckets = -(-len(rows) // _BUCKET_ROWS)
+        bucket = np.empty(len(rows), dtype=np.uint16)
+        for start in range(0, len(rows), _BUCKET_ROWS):
+            bucket[start : start + _BUCKET_ROWS] = responses[start : start + _BUCKET_ROWS] % n_buckets
+        for number in range(n_buckets):
+            members = np.flatnonzero(bucket == number)
+            repeated, crowded = distinct_rows(prompts[members], responses[members], self._cleaning)
+            for name, dropped in (("drop_repeated_pairs", repeated), ("max_pairs_per_response", crowded)):
+                keep[members[dropped]] = False
+                self.report.dropped[name] += len(dropped)
+                if len(dropped) and name not in self.report.examples:
+                    response = int(rows[members[dropped[0]], 1])
+                    self.report.examples[name] = (self._text(response - 1), self._text(response))
+        return keep
+
+    def _append(self, texts: Sequence[str]) -> tuple[int, int]:
+        """Take texts in as turns; return the number of the first, and the number after the last."""
+        first = self._n_turns
         self._texts.extend(texts)
-        self._n_turns += len(self._texts) - before
+        self._n_turns += len(texts)
+        return first, self._n_turns
 
     def _flush(self) -> None:
-        encoded = self.tokenizer.encode_batch(self._texts)
-        lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
-        ids = np.fromiter((i for turn in encoded for i in turn), self.dtypes["tokens"], int(lengths.sum()))
-        ids.tofile(self._tokens)
-        (self._n_tokens + np.cumsum(lengths)).tofile(self._turns)
-        self._n_tokens += len(ids)
-        np.array(self._rows, dtype=_CANDIDATE).tofile(self._candidates)
+        """Encode and write what has come together."""
+        encoded = self._tokenizer.encode_batch(self._texts)
+        ends = self._n_tokens + np.cumsum([len(turn) for turn in encoded], dtype=np.int64)
+        self._write("turns", ends)
+        self._write("tokens", [token for turn in encoded for token in turn])
+        self._n_tokens = int(ends[-1]) if len(ends) else self._n_tokens
+        for name, column in zip(
+            ("rows", "prompts", "responses"), zip(*self._candidates, strict=True), strict=False
+        ):
+            self._write(name, column)
         self._texts.clear()
-        self._rows.clear()
+        self._candidates.clear()
 
+    def _text(self, turn: int) -> str:
+        start, end = self._read_back("turns")[turn : turn + 2]
+        return self._tokenizer.decode(self._read_back("tokens")[start:end].tolist())
 
-def _finish(
-    folder: Path, writer: _Writer, cleaning: CleaningConfig, corpora: Sequence[tuple[str, int]]
-) -> None:
-    """Drop candidates that repeat others, and write the rest to ``exchanges``.
+    def _write(self, name: str, values: ArrayLike) -> None:
+        np.asarray(values, self._dtypes[name]).tofile(self._files[name])
 
-    ``corpora`` are names and weights, in the order of the numbers in the rows.
-    """
-    path = folder / "candidates.bin"
-    n = path.stat().st_size // _CANDIDATE.itemsize
-    candidates = np.memmap(path, dtype=_CANDIDATE, mode="r") if n else np.zeros(0, _CANDIDATE)
-    keep = np.ones(n, dtype=bool)
-    buckets = -(-n // _BUCKET_ROWS)
-    for bucket in range(buckets):
-        members = np.flatnonzero(candidates["response"] % np.uint64(buckets) == bucket)
-        prompts, responses = candidates["prompt"][members], candidates["response"][members]
-        repeated, crowded = distinct_rows(prompts, responses, cleaning)
-        for name, dropped in (("drop_repeated_pairs", repeated), ("max_pairs_per_response", crowded)):
-            keep[members[dropped]] = False
-            writer.report.dropped[name] += len(dropped)
-            if len(dropped) and name not in writer.report.examples:
-                response = int(candidates["row"][members[dropped[0]]][1])
-                writer.report.examples[name] = (writer.text(response - 1), writer.text(response))
-    weights = np.array([weight for _, weight in corpora])
-    with (folder / "exchanges.bin").open("wb") as stream:
-        for start in range(0, n, _BUCKET_ROWS):
-            part = slice(start, start + _BUCKET_ROWS)
-            rows = candidates["row"][part][keep[part]]
-            np.repeat(rows, weights[rows[:, 4]], axis=0).tofile(stream)
-            for (name, _), count in zip(
-                corpora, np.bincount(rows[:, 4], minlength=len(corpora)), strict=True
-            ):
-                writer.report.kept[name] += int(count)
-    del candidates
-    path.unlink()
+    def _read_back(self, name: str) -> NDArray[Any]:
+        self._files[name].flush()
+        path = self._folder / f"{name}.bin"
+        if not path.stat().st_size:  # which cannot be mapped
+            return np.empty(0, self._dtypes[name])
+        return np.memmap(path, self._dtypes[name], mode="r")
+
+    def _described(self, name: str) -> _Array:
+        self._files[name].flush()
+        path, dtype = self._folder / f"{name}.bin", self._dtypes[name]
+        return _Array(dtype.str, path.stat().st_size // dtype.itemsize, _crc32(path))
 
 
 class _Array(NamedTuple):
@@ -328,11 +342,6 @@ class _Array(NamedTuple):
     dtype: str
     length: int
     crc32: int
-
-
-def _described(folder: Path, name: str, dtype: np.dtype[Any]) -> _Array:
-    path = folder / f"{name}.bin"
-    return _Array(dtype.str, path.stat().st_size // dtype.itemsize, _crc32(path))
 
 
 def _mapped(folder: Path, name: str, described: Sequence[Any]) -> NDArray[Any]:
