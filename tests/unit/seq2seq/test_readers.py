@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import gzip
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from seq2seq import readers
+from seq2seq.dialogues import ANYONE, Dialogue
+from seq2seq.errors import CorpusError
+from seq2seq.readers import BadLines, read_dialogues
+
+PAIR = b"how are you?\tfine, thanks\n"
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def texts(dialogues: list[Dialogue]) -> list[list[str]]:
+    return [[turn.text for turn in dialogue.turns] for dialogue in dialogues]
+
+
+def read(path: Path) -> list[list[str]]:
+    return texts(list(read_dialogues(path)))
+
+
+def json_line(*messages: tuple[str, str], **facts: object) -> str:
+    return json.dumps({"turns": [{"speaker": s, "text": t} for s, t in messages], **facts}) + "\n"
+
+
+def test_jsonl_is_a_dialogue_a_line(tmp_path: Path) -> None:
+    lines = json_line(("A", "hi"), ("B", "hello"), id="d1", source="made") + json_line(("A", "1"), ("B", "2"))
+    first, second = read_dialogues(write(tmp_path / "c.jsonl", lines))
+    assert (first.id, first.source, first.key) == ("d1", "made", "made/d1")
+    assert texts([first, second]) == [["hi", "hello"], ["1", "2"]]
+
+
+def test_jsonl_persona_is_everyones_or_a_speakers(tmp_path: Path) -> None:
+    lines = json_line(("A", "hi"), ("B", "hello"), persona=["i fish."])
+    lines += json_line(("A", "hi"), ("B", "hello"), persona={"B": ["i  hunt."]})
+    everyones, of_b = read_dialogues(write(tmp_path / "c.jsonl", lines))
+    assert everyones.personas == {ANYONE: ("i fish.",)}
+    assert of_b.personas == {"B": ("i hunt.",)}
+
+
+def test_gzip_reads_like_the_plain_file(tmp_path: Path) -> None:
+    plain = write(tmp_path / "c.jsonl", json_line(("A", "hi"), ("B", "hello")))
+    packed = write(tmp_path / "c.jsonl.gz", gzip.compress(plain.read_bytes()))
+    assert list(read_dialogues(packed)) == list(read_dialogues(plain))
+
+
+def test_tsv_is_a_source_and_its_target_a_line(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "c.tsv", PAIR + b"\nyes\tno\r\n")) == [
+        ["how are you?", "fine, thanks"],
+        ["yes", "no"],
+    ]
+
+
+def test_csv_text_may_hold_commas_quotes_and_line_breaks(tmp_path: Path) -> None:
+    rows = '"well, hi","she said ""hello"""\n"two\nlines",one\n'
+    assert read(write(tmp_path / "c.csv", rows)) == [["well, hi", 'she said "hello"'], ["two lines", "one"]]
+
+
+@pytest.mark.parametrize("name", ["c.csv", "c.tsv"])
+def test_header_is_left_out_in_the_first_row_only(tmp_path: Path, name: str) -> None:
+    comma = "," if name == "c.csv" else "\t"
+    rows = f"Source{comma}Target\nhi{comma}hello\nsource{comma}target\n"
+    assert read(write(tmp_path / name, rows)) == [["hi", "hello"], ["source", "target"]]
+
+
+def test_txt_is_a_message_a_line_and_a_blank_line_between_dialogues(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "c.txt", "\nhi\nhello\nbye\n\n \nyes\nno")) == [
+        ["hi", "hello", "bye"],
+        ["yes", "no"],
+    ]
+
+
+def test_txt_without_blank_lines_never_stands_in_memory_whole(tmp_path: Path) -> None:
+    dialogues = read(write(tmp_path / "c.txt", "line\n" * 2500))
+    assert [len(turns) for turns in dialogues] == [1000, 1000, 500]
+
+
+def test_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "c.txt", b"\xef\xbb\xbfhi\nhello\n")) == [["hi", "hello"]]
+
+
+def test_zip_reads_known_files_in_the_order_of_their_names(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.writestr("b/two.txt", "3\n4\n")
+        archive.writestr("a/one.tsv.gz", gzip.compress(b"1\t2\n"))
+        archive.writestr("readme.md", "no dialogue\n")
+    assert read(tmp_path / "c.zip") == [["1", "2"], ["3", "4"]]
+
+
+def test_zip_writes_nothing_to_disk_whatever_its_members_are_called(tmp_path: Path) -> None:
+    folder = tmp_path / "inside"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "c.zip", "w") as archive:
+        archive.writestr("../escaped.txt", "1\n2\n")
+    assert read(folder / "c.zip") == [["1", "2"]]
+    assert [path.name for path in tmp_path.rglob("*")] == ["inside", "c.zip"]
+
+
+def test_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "c.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.txt", b"\n" * 5_000_000)
+    with pytest.raises(CorpusError, match=r"c\.zip: [\d,]+ bytes that unpack to 5,000,000, as a zip bomb does"):
+        read(tmp_path / "c.zip")
+
+
+def test_encrypted_zip_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.writestr("a.txt", "1\n2\n")
+    data = bytearray((tmp_path / "c.zip").read_bytes())
+    data[6] |= 1  # the encryption flag, in the local header and in the directory
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    with pytest.raises(CorpusError, match="not a readable zip archive"):
+        read(write(tmp_path / "c.zip", bytes(data)))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("c.tsv", PAIR + b"one column\n", r"c\.tsv, line 2: expected 2 tab-separated columns .* found 1\. Replace"),
+        ("c.tsv", PAIR + b"a\tb\tc\n", r"c\.tsv, line 2: expected 2 .* found 3\."),
+        ("c.csv", b"a,b\n\nc\n", r"c\.csv, line 3: expected 2 columns .* found 1\."),
+        ("c.csv", b'a,b\n"c"d,e\n', r"c\.csv, line 2: not a CSV row"),
+        ("c.jsonl", b"{}\n", r'c\.jsonl, line 1: not a dialogue \(expected an object with a list "turns"\)'),
+        ("c.jsonl", b"\n[1\n", r"c\.jsonl, line 2: not a dialogue"),
+        ("c.jsonl", b'{"turns": [{"text": "hi"}]}\n', r"line 1: .* the strings \"speaker\" and \"text\""),
+        ("c.jsonl", b'{"turns": [{"speaker": "A", "text": 3}]}\n', r"line 1: .* the strings"),
+        ("c.jsonl", b'{"turns": [], "persona": "x"}\n', r'line 1: .*"persona" must be a list'),
+        ("c.jsonl", b"[" * 100_000, r"c\.jsonl, line 1: not a dialogue"),
+        ("c.txt", b"hi\nh\xe9llo\n", r"c\.txt, line 2: not UTF-8 \(byte 1"),
+    ],
+)
+def test_bad_line_is_an_error_with_file_and_line(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    with pytest.raises(CorpusError, match=message):
+        read(write(tmp_path / name, content))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("c.tsv", PAIR + b"bad\n\xff\t\xff\n" + PAIR),
+        ("c.csv", b'a,b\nc\n"d"e,f\ng,h\n'),
+        ("c.jsonl", (json_line(("A", "a"), ("B", "b")) + "{}\nnull\n" + json_line(("A", "c"), ("B", "d"))).encode()),
+    ],
+)
+def test_skipped_bad_lines_are_counted_and_the_rest_is_read(tmp_path: Path, name: str, content: bytes) -> None:
+    bad = BadLines(skip=True)
+    assert len(list(read_dialogues(write(tmp_path / name, content), bad))) == 2
+    assert bad.count == 2
+    assert f"{name}, line 2:" in bad.first
+
+
+def test_endless_line_is_bad_and_the_next_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "MAX_LINE_BYTES", 2**20)
+    bad = BadLines(skip=True)
+    path = write(tmp_path / "c.tsv", b"x" * (2**21 + 5) + b"\n" + PAIR)
+    assert texts(list(read_dialogues(path, bad))) == [["how are you?", "fine, thanks"]]
+    assert (bad.count, bad.first) == (1, f"{path}, line 1: longer than 1 MiB")
+
+
+@pytest.mark.parametrize("damage", [slice(0, 40), slice(4, None)])
+def test_damaged_gzip_is_an_error(tmp_path: Path, damage: slice) -> None:
+    whole = gzip.compress("".join(f"message {number}\n" for number in range(1000)).encode())
+    with pytest.raises(CorpusError, match=r"c\.txt\.gz: not a whole gzip file"):
+        read(write(tmp_path / "c.txt.gz", whole[damage]))
+
+
+def test_unknown_format_lists_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"c\.docx: unknown format '\.docx'; known are \.jsonl, .*\.zip"):
+        read(write(tmp_path / "c.docx", "hi"))
+
+
+def test_missing_file_is_an_error_not_a_traceback(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"gone\.txt: cannot be read \(No such file"):
+        read(tmp_path / "gone.txt")
