@@ -288,9 +288,11 @@ class _Builder:
             members = np.flatnonzero(bucket == number)
             repeated, crowded = distinct_rows(prompts[members], responses[members], self._cleaning)
             for name, dropped in (("drop_repeated_pairs", repeated), ("max_pairs_per_response", crowded)):
+                if not len(dropped):
+                    continue
                 keep[members[dropped]] = False
                 self.report.dropped[name] += len(dropped)
-                if len(dropped) and name not in self.report.examples:
+                if name not in self.report.examples:
                     response = int(rows[members[dropped[0]], 1])
                     self.report.examples[name] = (self._text(response - 1), self._text(response))
         return keep
