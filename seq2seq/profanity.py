@@ -9,6 +9,7 @@ from seq2seq.errors import CorpusError, MissingExtraError
 
 _WORD = re.compile(r"[^\W_]+")
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")  # scripts written without blanks
+_NOTHING = r"(?!)"  # the pattern that matches nowhere
 _ENDINGS = ("", "s", "d", "ed", "ing")
 
 # Found inside a word too: "horseshit", "fucken", "sonofabitch". Stems that innocent words hold are not here.
@@ -50,9 +51,12 @@ class ProfanityNet:
 
     def __init__(self, languages: Sequence[str] = ("english", "chinese")) -> None:
         listed = {word for language in languages for word in _listed_words(language)}
-        listed = (listed | set(_MISSING)) - HARMLESS
+        if is_english := "english" in languages:
+            listed.update(_MISSING)
+        listed -= HARMLESS
         unspaced = sorted(word for word in listed if _UNSPACED.search(word))
-        self._unspaced = re.compile("|".join(map(re.escape, unspaced)) or r"(?!)")
+        self._unspaced = re.compile("|".join(map(re.escape, unspaced)) or _NOTHING)
+        self._stems = _STEMS if is_english else re.compile(_NOTHING)
         self._words: set[str] = set()
         self._masked: set[str] = set()  # with a sign inside, as in "a$$"
         self._phrases: dict[str, list[str]] = {}  # by first word
@@ -72,15 +76,16 @@ class ProfanityNet:
         words = _WORD.findall(text)
         return (
             not self._words.isdisjoint(words)
-            or _STEMS.search(text) is not None
-            or any(word in self._phrases and self._has_phrase(word, words) for word in words)
+            or self._stems.search(text) is not None
+            or self._has_phrase(words)
             or not self._masked.isdisjoint(piece.strip(".,;:?\"'()") for piece in text.split())
             or (not text.isascii() and self._unspaced.search(text) is not None)
         )
 
-    def _has_phrase(self, first: str, words: list[str]) -> bool:
-        spaced = f" {' '.join(words)} "
-        return any(phrase in spaced for phrase in self._phrases[first])
+    def _has_phrase(self, words: list[str]) -> bool:
+        firsts = self._phrases.keys() & words
+        spaced = f" {' '.join(words)} " if firsts else ""
+        return any(phrase in spaced for first in firsts for phrase in self._phrases[first])
 
 
 def _forms(word: str) -> Iterator[str]:

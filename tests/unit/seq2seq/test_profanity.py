@@ -54,6 +54,7 @@ def test_innocent_words_pass(net: ProfanityNet, text: str) -> None:
 def test_only_the_languages_asked_for_are_caught() -> None:
     assert ProfanityNet(["german"]).catches("so eine kacke")
     assert not ProfanityNet(["english"]).catches("so eine kacke")
+    assert not ProfanityNet(["german"]).catches("what a load of bullshit")
 
 
 def test_language_without_a_list_is_an_error_naming_those_with_one() -> None:
