@@ -114,9 +114,7 @@ class EpochPlan:
         The shares of all processes together are the same rows whatever their number.
         """
         rows = self._updates[update]
-        shares = (
-            rows[start : start + batch_size][rank::world_size] for start in range(0, len(rows), batch_size)
-        )
+        shares = (rows[start : start + batch_size][rank::world_size] for start in range(0, len(rows), batch_size))
         return [self._batch(share) for share in shares if len(share)]
 
     def _batch(self, numbers: NDArray[np.int64]) -> Batch:

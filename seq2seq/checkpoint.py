@@ -34,13 +34,9 @@ class Progress:
     curve: list[dict[str, float]] = field(default_factory=list)
 
 
-def write_tensors(
-    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
-) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write a safetensors file beside ``path``, sync it, and move it there: whole, or not at all."""
-    blob = save(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, dict(metadata or {})
-    )
+    blob = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, dict(metadata or {}))
     temporary = path.with_name(path.name + ".writing")
     with temporary.open("wb") as file:
         file.write(blob)

@@ -25,7 +25,7 @@ class ModelConfig:
     vocab_size: int = 8192
     embed_size: int = 256
     hidden_size: int = 512
-    encoder_layers: int = 2
+    encoder_layers: int = 1
     decoder_layers: int = 2
     attention_size: int = 256
     context_turns: int = 3
@@ -54,7 +54,7 @@ PRESETS: dict[str, ModelConfig] = {
         max_target_tokens=48,
     ),
     "small": ModelConfig(),
-    "base": ModelConfig(vocab_size=16384, embed_size=384, hidden_size=768, attention_size=384),
+    "base": ModelConfig(vocab_size=16384, embed_size=384, hidden_size=768, encoder_layers=2, attention_size=384),
 }
 
 

@@ -56,9 +56,7 @@ class Dataset:
         self.path = path
         try:
             self._header = json.loads((path / "dataset.json").read_text(encoding="utf-8"))
-            arrays = {
-                name: _mapped(path, name, described) for name, described in self._header["arrays"].items()
-            }
+            arrays = {name: _mapped(path, name, described) for name, described in self._header["arrays"].items()}
             self.tokens: NDArray[Any] = arrays["tokens"]
             self.turns: NDArray[np.int64] = arrays["turns"]
             self.exchanges: NDArray[np.int64] = arrays["exchanges"].reshape(-1, 5)
@@ -204,9 +202,7 @@ class _Builder:
     their ``prompts`` and ``responses``, uint64 [n].
     """
 
-    def __init__(
-        self, folder: Path, tokenizer: Tokenizer, cleaning: CleaningConfig, context_turns: int
-    ) -> None:
+    def __init__(self, folder: Path, tokenizer: Tokenizer, cleaning: CleaningConfig, context_turns: int) -> None:
         self.report = CleaningReport()
         self._folder, self._tokenizer, self._context_turns = folder, tokenizer, context_turns
         self._cleaning, self._cleaner = cleaning, Cleaner(cleaning)
@@ -311,9 +307,7 @@ class _Builder:
         self._write("turns", ends)
         self._write("tokens", [token for turn in encoded for token in turn])
         self._n_tokens = int(ends[-1]) if len(ends) else self._n_tokens
-        for name, column in zip(
-            ("rows", "prompts", "responses"), zip(*self._candidates, strict=True), strict=False
-        ):
+        for name, column in zip(("rows", "prompts", "responses"), zip(*self._candidates, strict=True), strict=False):
             self._write(name, column)
         self._texts.clear()
         self._candidates.clear()

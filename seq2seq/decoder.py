@@ -35,9 +35,7 @@ class Decoder(nn.Module):
         self.output = nn.Linear(asked, config.embed_size)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(
-        self, embedded: Tensor, state: DecoderState, memory: AttentionMemory
-    ) -> tuple[Tensor, DecoderState]:
+    def forward(self, embedded: Tensor, state: DecoderState, memory: AttentionMemory) -> tuple[Tensor, DecoderState]:
         """Run over all given steps: the whole target when training, one token as the step of a search.
 
         Args:

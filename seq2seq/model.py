@@ -35,9 +35,7 @@ class Seq2Seq(nn.Module):
         memory = self.decoder.attention.memory(self.dropout(encoded.states), encoded.mask)
         return memory, DecoderState(encoded.hidden, encoded.cell)
 
-    def decode(
-        self, input_ids: Tensor, state: DecoderState, memory: AttentionMemory
-    ) -> tuple[Tensor, DecoderState]:
+    def decode(self, input_ids: Tensor, state: DecoderState, memory: AttentionMemory) -> tuple[Tensor, DecoderState]:
         """Run the decoder over LongTensor [batch, tgt_len]; returns FloatTensor [batch, tgt_len, embed]."""
         outputs, after = self.decoder(self.dropout(self.embedding(input_ids)), state, memory)
         return outputs, after

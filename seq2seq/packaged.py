@@ -61,9 +61,7 @@ def open_chitchat() -> PackagedCorpus:
         conversations = json.loads((files(package) / "dataset.json").read_bytes())
         for conversation_id, conversation in conversations.items():
             messages = (
-                (message["sender"], message["text"])
-                for group in conversation["messages"]
-                for message in group
+                (message["sender"], message["text"]) for group in conversation["messages"] for message in group
             )
             if dialogue := make_dialogue(messages, source="chitchat", dialogue_id=conversation_id):
                 yield dialogue

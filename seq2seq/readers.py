@@ -79,9 +79,7 @@ def read_jsonl(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue
 def read_tsv(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
     """Read a source and its target a line, with a tab between; a header of these names is left out."""
     rows = ((where, line.split("\t")) for where, line in _lines(stream, name, bad))
-    return _pairs(
-        rows, "tab-separated columns", "Replace tabs inside the text, or convert the file to .jsonl", bad
-    )
+    return _pairs(rows, "tab-separated columns", "Replace tabs inside the text, or convert the file to .jsonl", bad)
 
 
 def read_csv(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
@@ -167,9 +165,7 @@ def _reader_for(file_name: str, where: str) -> Reader:
     return reader
 
 
-def _lines(
-    stream: IO[bytes], name: str, bad: BadLines, *, keep_blank: bool = False
-) -> Iterator[tuple[str, str]]:
+def _lines(stream: IO[bytes], name: str, bad: BadLines, *, keep_blank: bool = False) -> Iterator[tuple[str, str]]:
     """Yield ``(where, line)`` without line ends and without a byte order mark; blank lines only if asked."""
     number = 0
     while raw := stream.readline(MAX_LINE_BYTES + 1):
@@ -242,9 +238,7 @@ def _csv_rows(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[tuple[str
                 yield where, row
 
 
-def _pairs(
-    rows: Iterator[tuple[str, list[str]]], what: str, advice: str, bad: BadLines
-) -> Iterator[Dialogue]:
+def _pairs(rows: Iterator[tuple[str, list[str]]], what: str, advice: str, bad: BadLines) -> Iterator[Dialogue]:
     is_first = True
     for where, columns in rows:
         is_header = is_first and [column.strip().lower() for column in columns] == ["source", "target"]

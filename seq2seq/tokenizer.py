@@ -53,9 +53,7 @@ class Tokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Encode many texts; each comes out as ``encode`` would give it."""
-        encodings = self._bpe.encode_batch_fast(
-            [" " + _encodable(text) for text in texts], add_special_tokens=False
-        )
+        encodings = self._bpe.encode_batch_fast([" " + _encodable(text) for text in texts], add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -100,9 +98,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     return Tokenizer(_BPETokenizer.from_str(bpe.to_str()))  # as it will be loaded: the same digest
 
 
-def source_ids(
-    context: Sequence[Sequence[int]], max_tokens: int, persona: Sequence[Sequence[int]] = ()
-) -> list[int]:
+def source_ids(context: Sequence[Sequence[int]], max_tokens: int, persona: Sequence[Sequence[int]] = ()) -> list[int]:
     """Build the forward source: direction mark, persona lines, then turns with role marks, newest last.
 
     Roles are told from the reply's side: the newest turn is ``<them>``, the one before ``<me>``, and so on.

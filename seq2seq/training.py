@@ -110,9 +110,7 @@ class Trainer:
                     self._save(settings)
                     last_save = time.monotonic()
                 if is_interrupted:
-                    self._log.note(
-                        f"Interrupted and saved. To go on: backchat train --resume {self._run_dir.name}"
-                    )
+                    self._log.note(f"Interrupted and saved. To go on: backchat train --resume {self._run_dir.name}")
                     raise KeyboardInterrupt
                 if is_due or is_over:
                     is_over |= self._validate(valid, share)
@@ -128,9 +126,7 @@ class Trainer:
         is_over = share >= 1.0
         is_due = share >= progress.next_validation / config.validations
         if config.minutes is not None:
-            is_due &= (
-                progress.elapsed_s * _VALIDATION_TIME_SHARE >= self._validation_s * progress.next_validation
-            )
+            is_due &= progress.elapsed_s * _VALIDATION_TIME_SHARE >= self._validation_s * progress.next_validation
         due, over, interrupted, agreed = self._group.agree(is_due, is_over, self._is_interrupted, share)
         return bool(due), bool(over), bool(interrupted), agreed
 
@@ -166,9 +162,7 @@ class Trainer:
     def _update(self, share: float) -> None:
         """Make one optimiser step, or skip it where the gradient is not finite."""
         progress, config, group = self._progress, self._config, self._group
-        batches = self._plan.batches(
-            progress.update_in_epoch, config.batch_size, group.rank, group.world_size
-        )
+        batches = self._plan.batches(progress.update_in_epoch, config.batch_size, group.rank, group.world_size)
         learning_rate = config.learning_rate * learning_rate_share(share, config)
         self._model.train()
         self._optimizer.zero_grad(set_to_none=True)
@@ -208,8 +202,8 @@ class Trainer:
         self._log.note(f"Update {self._progress.update}: the loss is not finite; skipped")
         if self._progress.skipped_in_a_row >= _MOST_SKIPPED_IN_A_ROW:
             raise TrainingError(
-                f"{_MOST_SKIPPED_IN_A_ROW} updates in a row had a non-finite loss. The last good "
-                f"weights are in {self._run_dir}; try a lower training.learning_rate than {self._config.learning_rate}"
+                f"{_MOST_SKIPPED_IN_A_ROW} updates in a row had a non-finite loss. The last good weights "
+                f"are in {self._run_dir}; try a learning_rate below {self._config.learning_rate}"
             )
 
     @torch.no_grad()

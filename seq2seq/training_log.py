@@ -74,9 +74,7 @@ class TrainingLog:
             self._bar.add_task("measuring this machine ...", total=1.0)
             self._bar.start()
 
-    def update(
-        self, progress: Progress, share: float, *, loss: float, norm: float, learning_rate: float
-    ) -> None:
+    def update(self, progress: Progress, share: float, *, loss: float, norm: float, learning_rate: float) -> None:
         """Take note of one update; writes and shows a line every few seconds."""
         window = self._window
         window.updates += 1
@@ -204,9 +202,7 @@ def _open_tensorboard(run_dir: Path) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise MissingExtraError(
-            "--tensorboard needs TensorBoard: pip install 'backchat[tensorboard]'"
-        ) from error
+        raise MissingExtraError("--tensorboard needs TensorBoard: pip install 'backchat[tensorboard]'") from error
     return SummaryWriter(str(run_dir / "tensorboard"))
 
 

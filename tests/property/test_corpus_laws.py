@@ -35,11 +35,7 @@ key_lists = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), max_size=4
 def is_well_formed(dialogue: Dialogue) -> bool:
     turns = dialogue.turns
     alternate = all(a.speaker != b.speaker for a, b in pairwise(turns))
-    return (
-        len(turns) >= 2
-        and alternate
-        and all(turn.text and fold_blanks(turn.text) == turn.text for turn in turns)
-    )
+    return len(turns) >= 2 and alternate and all(turn.text and fold_blanks(turn.text) == turn.text for turn in turns)
 
 
 def zipped(content: bytes) -> bytes:
@@ -51,9 +47,7 @@ def zipped(content: bytes) -> bytes:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["turns", "speaker", "text"]), inner)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["turns", "speaker", "text"]), inner),
     max_leaves=10,
 )
 hostile_bytes = st.one_of(

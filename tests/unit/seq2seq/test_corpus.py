@@ -81,7 +81,5 @@ def test_damaged_list_of_ids_is_an_error(corpus_file: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ["nowhere.jsonl", "chatterbot", "hf:", "chitchats", "."])
 def test_unknown_name_says_what_is_possible(name: str) -> None:
-    with pytest.raises(
-        CorpusError, match=r"no such file or corpus\. Possible are .*chitchat.*LANGUAGE.*hf:NAME"
-    ):
+    with pytest.raises(CorpusError, match=r"no such file or corpus\. Possible are .*chitchat.*LANGUAGE.*hf:NAME"):
         open_corpus(name)

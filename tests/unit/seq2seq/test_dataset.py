@@ -135,9 +135,7 @@ def test_pairs_are_compared_across_corpora(tokenizer: Tokenizer, tmp_path: Path)
 
 def test_response_of_too_many_prompts_is_capped(tokenizer: Tokenizer, tmp_path: Path) -> None:
     corpus = MadeCorpus([talk(f"prompt {number}", "Yeah!" if number % 2 else "yeah") for number in range(10)])
-    dataset = build(
-        [corpus], tokenizer, tmp_path, CleaningConfig(drop_profanity=False, max_pairs_per_response=4)
-    )
+    dataset = build([corpus], tokenizer, tmp_path, CleaningConfig(drop_profanity=False, max_pairs_per_response=4))
     assert len(dataset) == 4
     assert dataset.report.dropped == {"max_pairs_per_response": 6}
 
@@ -179,12 +177,7 @@ def test_corpus_named_twice_weighs_twice_and_is_read_once(tokenizer: Tokenizer, 
 def test_splits_share_no_dialogue_and_lose_none(tokenizer: Tokenizer, tmp_path: Path) -> None:
     corpus = MadeCorpus([talk(f"p {n}", f"r {n}", dialogue_id=str(n)) for n in range(60)])
     responses = {
-        split: {
-            r
-            for _, r in pairs(
-                build([corpus], tokenizer, tmp_path, held_out_share=0.3, split=split), tokenizer
-            )
-        }
+        split: {r for _, r in pairs(build([corpus], tokenizer, tmp_path, held_out_share=0.3, split=split), tokenizer)}
         for split in ("train", "valid", "all")
     }
     assert responses["valid"] == {f"r {n}" for n in range(60) if is_held_out(f"made/{n}", 0.3)}

@@ -14,11 +14,17 @@ def test_messages_of_one_speaker_in_a_row_are_one_turn() -> None:
 
 
 def test_white_space_is_folded_to_single_blanks() -> None:
-    assert texts(make_dialogue([("A", " one\n\ttwo\u3000three "), ("B", "four")])) == ["one two three", "four"]
+    assert texts(make_dialogue([("A", " one\n\ttwo\u3000three "), ("B", "four")])) == [
+        "one two three",
+        "four",
+    ]
 
 
 def test_empty_message_neither_makes_a_turn_nor_parts_two_messages() -> None:
-    assert texts(make_dialogue([("A", "hi"), ("B", " \n"), ("A", "hello?"), ("B", "yes")])) == ["hi hello?", "yes"]
+    assert texts(make_dialogue([("A", "hi"), ("B", " \n"), ("A", "hello?"), ("B", "yes")])) == [
+        "hi hello?",
+        "yes",
+    ]
 
 
 def test_what_one_speaker_said_alone_is_no_dialogue() -> None:

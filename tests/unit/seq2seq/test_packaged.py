@@ -123,9 +123,7 @@ def test_hugging_face_failures_are_one_error(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(CorpusError, match=r"hf:some/set: cannot be loaded \(no such data set\)"):
         open_corpus("hf:some/set")
     load_from(monkeypatch, Table([{"image": 1}]))
-    with pytest.raises(
-        CorpusError, match="hf:some/set, row 0: found the columns image; expected a list of turns"
-    ):
+    with pytest.raises(CorpusError, match="hf:some/set, row 0: found the columns image; expected a list of turns"):
         list(open_corpus("hf:some/set"))
 
 
@@ -145,9 +143,7 @@ def test_rows_of_usual_forms_are_understood(row: dict[str, object]) -> None:
     assert row_messages(row) == [("A", "hi"), ("B", "hello")]
 
 
-@pytest.mark.parametrize(
-    "row", [{"text": "hi"}, {"turns": [{"text": "hi"}]}, {"turns": [3]}, {"prompt": "hi"}]
-)
+@pytest.mark.parametrize("row", [{"text": "hi"}, {"turns": [{"text": "hi"}]}, {"turns": [3]}, {"prompt": "hi"}])
 def test_rows_of_other_forms_are_refused(row: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="expected"):
         row_messages(row)

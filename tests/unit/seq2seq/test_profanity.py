@@ -58,9 +58,7 @@ def test_only_the_languages_asked_for_are_caught() -> None:
 
 
 def test_language_without_a_list_is_an_error_naming_those_with_one() -> None:
-    with pytest.raises(
-        CorpusError, match="no profanity list for 'klingon'; there is one for arabic, chinese"
-    ):
+    with pytest.raises(CorpusError, match="no profanity list for 'klingon'; there is one for arabic, chinese"):
         ProfanityNet(["klingon"])
 
 

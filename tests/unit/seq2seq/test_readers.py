@@ -125,7 +125,11 @@ def test_encrypted_zip_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("c.tsv", PAIR + b"one column\n", r"c\.tsv, line 2: expected 2 tab-separated columns .* found 1\. Replace"),
+        (
+            "c.tsv",
+            PAIR + b"one column\n",
+            r"c\.tsv, line 2: expected 2 tab-separated columns .* found 1\. Replace",
+        ),
         ("c.tsv", PAIR + b"a\tb\tc\n", r"c\.tsv, line 2: expected 2 .* found 3\."),
         ("c.csv", b"a,b\n\nc\n", r"c\.csv, line 3: expected 2 columns .* found 1\."),
         ("c.csv", b'a,b\n"c"d,e\n', r"c\.csv, line 2: not a CSV row"),
@@ -148,7 +152,10 @@ def test_bad_line_is_an_error_with_file_and_line(tmp_path: Path, name: str, cont
     [
         ("c.tsv", PAIR + b"bad\n\xff\t\xff\n" + PAIR),
         ("c.csv", b'a,b\nc\n"d"e,f\ng,h\n'),
-        ("c.jsonl", (json_line(("A", "a"), ("B", "b")) + "{}\nnull\n" + json_line(("A", "c"), ("B", "d"))).encode()),
+        (
+            "c.jsonl",
+            (json_line(("A", "a"), ("B", "b")) + "{}\nnull\n" + json_line(("A", "c"), ("B", "d"))).encode(),
+        ),
     ],
 )
 def test_skipped_bad_lines_are_counted_and_the_rest_is_read(tmp_path: Path, name: str, content: bytes) -> None:

@@ -1,0 +1,45 @@
+# make chat: talk. make test: everything. make check: format, lint, types, imports, quick tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NICE_PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.PHONY: chat test check bench clean
+
+chat: $(VENV)/.chat
+	@$(BIN)/backchat chat
+
+test: $(VENV)/.dev postgres
+	$(BIN)/pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/unit tests/property
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+$(BIN)/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.chat: pyproject.toml | $(BIN)/pip
+	$(NICE_PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/pip
+	$(NICE_PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.chat
+
+# The tests run a private PostgreSQL server where its programs are at hand; as root on Debian we fetch them.
+.PHONY: postgres
+postgres:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1 || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null; \
+	else echo "PostgreSQL is not installed: its tests will be skipped" >&2; fi

@@ -1,0 +1,60 @@
+"""Between a trained torch model and a model directory: write one with its runtime, read one back to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from seq2seq.config import DecodingConfig
+from seq2seq.dataset import Dataset
+from seq2seq.export import export_runtime
+from seq2seq.model import Seq2Seq, expected_shapes
+from seq2seq.model_files import ModelDir, read_weights, write_weights
+from seq2seq.registry import Registry
+from seq2seq.tokenizer import Tokenizer
+
+
+def publish_model(
+    registry: Registry,
+    name: str,
+    model: Seq2Seq,
+    tokenizer: Tokenizer,
+    decoding: DecodingConfig,
+    unigrams: NDArray[np.float32],
+    manifest: Mapping[str, Any],
+) -> str:
+    """Publish a trained model with its exported runtime; returns its id."""
+
+    def fill(folder: Path) -> None:
+        write_weights(
+            folder / "model.safetensors",
+            {key: tensor.detach().cpu().float().numpy() for key, tensor in model.state_dict().items()},
+        )
+        tokenizer.save(folder / "tokenizer.json")
+        np.save(folder / "unigrams.npy", unigrams, allow_pickle=False)
+        export_runtime(model, folder)
+
+    return registry.publish(name, model.config, decoding, manifest, fill)
+
+
+def load_model(directory: ModelDir, dropout: float = 0.0) -> Seq2Seq:
+    """Read a published model's weights into a torch model.
+
+    Raises:
+        ModelFilesError: the weights are damaged, or not those of its settings.
+    """
+    shapes = expected_shapes(directory.config)
+    model = Seq2Seq(directory.config, dropout)
+    model.load_state_dict({k: torch.from_numpy(v) for k, v in read_weights(directory, shapes).items()})
+    return model
+
+
+def token_log_frequencies(dataset: Dataset, vocab_size: int) -> NDArray[np.float32]:
+    """Return the natural log of each token's share of all turns, one added to every count: float32 [vocab]."""
+    counts = np.bincount(dataset.tokens, minlength=vocab_size).astype(np.float64) + 1.0
+    return np.asarray(np.log(counts / counts.sum()), dtype=np.float32)

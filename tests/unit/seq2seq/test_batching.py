@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from seq2seq.batching import EpochPlan, exchange_ids, pad_batch
+from seq2seq.tokenizer import BACKWARD, END, FORWARD, ME, PAD, START, THEM
+from tests.builders import SMALL_TALK, dataset_of, tiny_config, tokenizer_for
+
+TOKENIZER = tokenizer_for(SMALL_TALK)
+CONFIG = tiny_config(TOKENIZER)
+
+
+def test_a_batch_shifts_the_target_and_masks_the_padding() -> None:
+    batch = pad_batch([[3, 5, 9], [3, 5]], [[20, END], [21, 22, END]])
+    assert batch.source_ids.tolist() == [[3, 5, 9], [3, 5, PAD]]
+    assert batch.source_lengths.tolist() == [3, 2]
+    assert batch.input_ids.tolist() == [[START, 20, END], [START, 21, 22]]
+    assert batch.target_ids.tolist() == [[20, END, PAD], [21, 22, END]]
+    assert batch.target_mask.tolist() == [[True, True, False], [True, True, True]]
+
+
+def test_an_empty_row_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one token"):
+        pad_batch([[3], []], [[END], [END]])
+
+
+def test_exchanges_become_ids_in_both_directions(tmp_path: Path) -> None:
+    data = dataset_of(SMALL_TALK[:1], TOKENIZER, tmp_path)
+    hello, hi, fine, _ = (TOKENIZER.encode(text) for text in SMALL_TALK[0])
+    assert exchange_ids(data, 1, CONFIG) == ([FORWARD, ME, *hello, THEM, *hi], [*fine, END])
+    assert exchange_ids(data, 1, CONFIG, reverse=True) == ([BACKWARD, ME, *fine], [*hi, END])
+
+
+def test_an_epoch_shows_every_exchange_once_forwards(tmp_path: Path) -> None:
+    data = dataset_of(SMALL_TALK, TOKENIZER, tmp_path)
+    plan = EpochPlan(data, CONFIG, 5, 0.0, np.random.default_rng(0))
+    shown = [row for update in range(len(plan)) for b in plan.batches(update, 5) for row in b.target_ids.tolist()]
+    wanted = [exchange_ids(data, row, CONFIG)[1] for row in range(len(data))]
+    assert sorted([i for i in row if i != PAD] for row in shown) == sorted(wanted)
+
+
+def test_a_reverse_share_of_one_shows_every_exchange_backwards_too(tmp_path: Path) -> None:
+    data = dataset_of(SMALL_TALK, TOKENIZER, tmp_path)
+    plan = EpochPlan(data, CONFIG, 64, 1.0, np.random.default_rng(0))
+    firsts = torch.cat([batch.source_ids[:, 0] for batch in plan.batches(0, 64)]).tolist()
+    assert firsts.count(FORWARD) == firsts.count(BACKWARD) == len(data) == 12
+
+
+def test_the_same_seed_gives_the_same_plan_and_another_epoch_another(tmp_path: Path) -> None:
+    data = dataset_of(SMALL_TALK, TOKENIZER, tmp_path)
+
+    def order(*seed: int) -> list[list[list[int]]]:
+        plan = EpochPlan(data, CONFIG, 2, 0.3, np.random.default_rng(seed))
+        return [plan.batches(update, 2)[0].source_ids.tolist() for update in range(len(plan))]
+
+    assert order(0, 0) == order(0, 0)
+    assert order(0, 0) != order(0, 1)
+
+
+def test_processes_share_the_rows_of_an_update_out(tmp_path: Path) -> None:
+    data = dataset_of(SMALL_TALK, TOKENIZER, tmp_path)
+    plan = EpochPlan(data, CONFIG, 8, 0.0, np.random.default_rng(0))
+
+    def rows(rank: int, world: int) -> list[list[int]]:
+        ids = [row for batch in plan.batches(0, 4, rank, world) for row in batch.target_ids.tolist()]
+        return [[i for i in row if i != PAD] for row in ids]
+
+    assert sorted(rows(0, 2) + rows(1, 2)) == sorted(rows(0, 1))
+
+
+def test_batches_waste_little_on_padding(tmp_path: Path) -> None:
+    texts = [[f"{'a ' * (7 * n % 23 + 1)}", f"{'b ' * (11 * n % 19 + 1)}"] for n in range(600)]
+    data = dataset_of(texts, TOKENIZER, tmp_path)
+    plan = EpochPlan(data, CONFIG, 8, 0.0, np.random.default_rng(0))
+    masks = [batch.target_mask for update in range(len(plan)) for batch in plan.batches(update, 8)]
+    real = sum(int(mask.sum()) for mask in masks)
+    assert real / sum(mask.numel() for mask in masks) > 0.9
