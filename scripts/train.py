@@ -12,8 +12,7 @@ from typing import Any
 
 import torch
 
-from seq2seq.cleaning import CleaningConfig
-from seq2seq.config import DecodingConfig, ModelConfig, TrainingConfig
+from seq2seq.config import CleaningConfig, DecodingConfig, ModelConfig, TrainingConfig
 from seq2seq.corpus import Corpus, open_corpus
 from seq2seq.dataset import Dataset, Split, build_dataset, iter_texts
 from seq2seq.distributed import ProcessGroup

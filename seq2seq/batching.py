@@ -1,8 +1,8 @@
 """From token arrays to padded tensors, and the order in which an epoch shows them.
 
-Batches are cut over the whole corpus by source and then by target length, so that little of a batch is
-padding; only their order is random. An epoch's plan depends on nothing but the seed and its number, which is
-what lets a run resume where it was.
+Batches are cut over the whole corpus: rows of one source length, sorted by target length. Equal sources need no
+packing, whose kernel is a third slower on a CPU, and little of a batch is padding; only the order is random. An
+epoch's plan depends on nothing but the seed and its number, which is what lets a run resume where it was.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from torch import Tensor
 from seq2seq.config import ModelConfig
 from seq2seq.dataset import Dataset
 from seq2seq.tokenizer import PAD, START, reverse_source_ids, source_ids, target_ids
-
-_BLOCK_UPDATES = 32  # so many updates share a narrow band of source lengths and are cut by target length
 
 
 class Batch(NamedTuple):
@@ -97,12 +95,15 @@ class EpochPlan:
         self._is_reverse = np.arange(len(self._rows)) >= len(forward)
         source, target = self._lengths()
         order = generator.permutation(len(self._rows))
-        order = order[np.argsort(source[order], kind="stable")]
-        block = update_size * _BLOCK_UPDATES
-        for start in range(0, len(order), block):
-            part = order[start : start + block]
-            order[start : start + block] = part[np.argsort(target[part], kind="stable")]
-        self._updates = [order[start : start + update_size] for start in range(0, len(order), update_size)]
+        order = order[np.lexsort((target[order], source[order]))]
+        self._updates: list[NDArray[np.int64]] = []
+        rest: list[NDArray[np.int64]] = []
+        for group in np.split(order, np.flatnonzero(np.diff(source[order])) + 1):
+            whole = len(group) - len(group) % update_size
+            self._updates += [group[start : start + update_size] for start in range(0, whole, update_size)]
+            rest.append(group[whole:])
+        left = np.concatenate(rest)  # still by source length: what no length could fill
+        self._updates += [left[start : start + update_size] for start in range(0, len(left), update_size)]
         generator.shuffle(self._updates)
 
     def __len__(self) -> int:

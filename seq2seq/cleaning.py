@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from seq2seq.config import CleaningConfig
 from seq2seq.corpus import LICENCES
-from seq2seq.errors import CorpusError
 from seq2seq.profanity import ProfanityNet
 
 _LINK = re.compile(
@@ -26,37 +26,6 @@ _UNSPACED = (
     (re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"), 1.5),  # Chinese, Japanese
     (re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]"), 4.0),  # Thai, Lao, Burmese, Khmer
 )
-
-
-@dataclass(frozen=True)
-class CleaningConfig:
-    """The filters, in the order in which they are asked. The first that objects is counted.
-
-    The prompt is the last turn before the response. A word is what stands between blanks; of scripts
-    without blanks, what ``count_words`` says. Two pairs are the same when they differ in case and
-    punctuation only, and so are two responses.
-    """
-
-    min_response_words: int = 1
-    max_response_words: int = 30
-    max_prompt_words: int = 50
-    drop_links: bool = True
-    drop_letterless: bool = True
-    drop_non_ascii: bool = False
-    drop_profanity: bool = True
-    profanity_languages: tuple[str, ...] = ("english", "chinese")
-    drop_repeated_pairs: bool = True
-    max_pairs_per_response: int = 50
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.min_response_words <= self.max_response_words:
-            raise CorpusError(
-                f"cleaning.min_response_words must be between 0 and max_response_words "
-                f"({self.max_response_words}), got {self.min_response_words}"
-            )
-        for name in ("max_prompt_words", "max_pairs_per_response"):
-            if getattr(self, name) < 1:
-                raise CorpusError(f"cleaning.{name} must be at least 1, got {getattr(self, name)}")
 
 
 FILTERS: dict[str, str] = {

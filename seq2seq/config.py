@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from seq2seq.errors import DecodingError, TrainingError
+from seq2seq.errors import CorpusError, DecodingError, TrainingError
 
 Strategy = Literal["rank", "sample", "beam", "greedy"]
 STRATEGIES: tuple[Strategy, ...] = ("rank", "sample", "beam", "greedy")
@@ -181,3 +181,34 @@ class TrainingConfig:
         for name in ("dropout", "label_smoothing", "average_decay", "held_out_share", "warmup_share"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise TrainingError(f"training.{name} must be in [0, 1), got {getattr(self, name)!r}")
+
+
+@dataclass(frozen=True)
+class CleaningConfig:
+    """The filters, in the order in which they are asked. The first that objects is counted.
+
+    The prompt is the last turn before the response. A word is what stands between blanks; of scripts
+    without blanks, what ``count_words`` says. Two pairs are the same when they differ in case and
+    punctuation only, and so are two responses.
+    """
+
+    min_response_words: int = 1
+    max_response_words: int = 30
+    max_prompt_words: int = 50
+    drop_links: bool = True
+    drop_letterless: bool = True
+    drop_non_ascii: bool = False
+    drop_profanity: bool = True
+    profanity_languages: tuple[str, ...] = ("english", "chinese")
+    drop_repeated_pairs: bool = True
+    max_pairs_per_response: int = 50
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_response_words <= self.max_response_words:
+            raise CorpusError(
+                f"cleaning.min_response_words must be between 0 and max_response_words "
+                f"({self.max_response_words}), got {self.min_response_words}"
+            )
+        for name in ("max_prompt_words", "max_pairs_per_response"):
+            if getattr(self, name) < 1:
+                raise CorpusError(f"cleaning.{name} must be at least 1, got {getattr(self, name)}")

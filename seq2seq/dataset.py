@@ -20,7 +20,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from seq2seq.cleaning import Cleaner, CleaningConfig, CleaningReport, distinct_rows
+from seq2seq.cleaning import Cleaner, CleaningReport, distinct_rows
+from seq2seq.config import CleaningConfig
 from seq2seq.corpus import Corpus, FileCorpus
 from seq2seq.dialogues import Dialogue, is_held_out
 from seq2seq.errors import CorpusError

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from seq2seq.attention import Attention, AttentionMemory
 from seq2seq.config import ModelConfig
+from seq2seq.dropout import LockedDropout
 
 
 class DecoderState(NamedTuple):
@@ -33,7 +34,7 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(nn.LSTM(size, config.hidden_size, batch_first=True) for size in sizes)
         self.attention = Attention(config)
         self.output = nn.Linear(asked, config.embed_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = LockedDropout(dropout)
 
     def forward(self, embedded: Tensor, state: DecoderState, memory: AttentionMemory) -> tuple[Tensor, DecoderState]:
         """Run over all given steps: the whole target when training, one token as the step of a search.

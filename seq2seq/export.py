@@ -100,10 +100,7 @@ class _Graph:
 
     def embedding_product(self, rows: str, table: str, scales: str, bias: Floats, output: str) -> str:
         """Return logits: [rows, embed] against every embedding."""
-        if self._quantize:
-            product = self._integer_product(rows, table, scales)
-        else:
-            product = self.op("MatMul", rows, table)
+        product = self._integer_product(rows, table, scales) if self._quantize else self.op("MatMul", rows, table)
         return self.op("Add", product, self.constant(bias), output=output)
 
     def _integer_product(self, rows: str, table: str, scales: str) -> str:

@@ -12,6 +12,7 @@ from seq2seq.attention import AttentionMemory
 from seq2seq.batching import Batch
 from seq2seq.config import ModelConfig
 from seq2seq.decoder import Decoder, DecoderState
+from seq2seq.dropout import LockedDropout
 from seq2seq.encoder import Encoder
 from seq2seq.loss import token_nll
 
@@ -26,7 +27,7 @@ class Seq2Seq(nn.Module):
         self.encoder = Encoder(config, dropout)
         self.decoder = Decoder(config, dropout)
         self.output_bias = nn.Parameter(torch.zeros(config.vocab_size))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = LockedDropout(dropout)
         self._initialise()
 
     def encode(self, source_ids: Tensor, source_lengths: Tensor) -> tuple[AttentionMemory, DecoderState]:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import torch
 
-from seq2seq.cleaning import CleaningConfig
-from seq2seq.config import PRESETS, ModelConfig, TrainingConfig
+from seq2seq.config import PRESETS, CleaningConfig, ModelConfig, TrainingConfig
 from seq2seq.dataset import Dataset, build_dataset
 from seq2seq.dialogues import Dialogue, make_dialogue
 from seq2seq.distributed import ProcessGroup

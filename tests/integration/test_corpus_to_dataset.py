@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from seq2seq import dataset
-from seq2seq.cleaning import CleaningConfig
+from seq2seq.config import CleaningConfig
 from seq2seq.corpus import open_corpus
 from seq2seq.dataset import build_dataset, iter_texts
 from seq2seq.tokenizer import Tokenizer, train_tokenizer

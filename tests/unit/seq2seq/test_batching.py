@@ -72,10 +72,12 @@ def test_processes_share_the_rows_of_an_update_out(tmp_path: Path) -> None:
     assert sorted(rows(0, 2) + rows(1, 2)) == sorted(rows(0, 1))
 
 
-def test_batches_waste_little_on_padding(tmp_path: Path) -> None:
-    texts = [[f"{'a ' * (7 * n % 23 + 1)}", f"{'b ' * (11 * n % 19 + 1)}"] for n in range(600)]
+def test_batches_have_sources_of_one_length_and_waste_little_on_padding(tmp_path: Path) -> None:
+    texts = [[f"{'a ' * (7 * n % 23 + 1)}", f"{'b ' * (11 * n % 19 + 1)}"] for n in range(6000)]
     data = dataset_of(texts, TOKENIZER, tmp_path)
     plan = EpochPlan(data, CONFIG, 8, 0.0, np.random.default_rng(0))
-    masks = [batch.target_mask for update in range(len(plan)) for batch in plan.batches(update, 8)]
-    real = sum(int(mask.sum()) for mask in masks)
-    assert real / sum(mask.numel() for mask in masks) > 0.9
+    batches = [batch for update in range(len(plan)) for batch in plan.batches(update, 8)]
+    even = sum(int(batch.source_lengths.min() == batch.source_lengths.max()) for batch in batches)
+    assert even / len(batches) > 0.95
+    real = sum(int(batch.target_mask.sum()) for batch in batches)
+    assert real / sum(batch.target_mask.numel() for batch in batches) > 0.95

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from seq2seq import dataset as dataset_module
-from seq2seq.cleaning import CleaningConfig
+from seq2seq.config import CleaningConfig
 from seq2seq.corpus import FileCorpus
 from seq2seq.dataset import Dataset, Split, build_dataset, iter_texts, survey
 from seq2seq.dialogues import Dialogue, DialogueTurn, is_held_out

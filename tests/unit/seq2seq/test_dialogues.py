@@ -34,7 +34,9 @@ def test_what_one_speaker_said_alone_is_no_dialogue() -> None:
 def test_id_without_a_name_comes_from_the_content() -> None:
     first, same = (make_dialogue([("A", "hi"), ("B", "hello")]) for _ in range(2))
     other = make_dialogue([("A", "hi"), ("B", "hullo")])
-    assert first and same and other
+    assert first is not None
+    assert same is not None
+    assert other is not None
     assert first.id == same.id != other.id
     assert first.key == f"text/{first.id}"
 

@@ -1,0 +1,184 @@
+"""Every option, typed. Later wins: defaults, ``backchat.toml``, ``BACKCHAT_*`` variables, flags.
+
+``backchat.toml`` is read from the home folder and then from the working folder. The sections ``decoding``,
+``model``, ``training`` and ``cleaning`` hold only what differs from the model's own settings, the preset or the
+defaults; the dataclasses they override check the values once more when they are put together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from platformdirs import user_data_path
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from bot.errors import SettingsError
+from seq2seq.config import CleaningConfig, DecodingConfig, ModelConfig, TrainingConfig
+
+PREFIX = "BACKCHAT_"
+FILE_NAME = "backchat.toml"
+Section = TypeVar("Section", DecodingConfig, ModelConfig, TrainingConfig, CleaningConfig)
+
+
+def _overrides_of(section: type[Any]) -> type[BaseModel]:
+    """Make a model of the same fields as a dataclass, each of which may be left out."""
+    fields: dict[str, Any] = {name: (kind | None, None) for name, kind in get_type_hints(section).items()}
+    return create_model(section.__name__, __config__=ConfigDict(extra="forbid", frozen=True), **fields)
+
+
+class ChatSettings(BaseModel):
+    """Talking. ``model`` None means the current one; ``seed`` None draws a new one for every reply."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str | None = None
+    persona: tuple[str, ...] = ()
+    seed: int | None = None
+    keep_history: bool = True
+    echo_delay_ms: int = Field(default=0, ge=0)
+    threads: int = Field(default=1, ge=1, le=64)
+
+
+DecodingOverrides = _overrides_of(DecodingConfig)
+ModelOverrides = _overrides_of(ModelConfig)
+TrainingOverrides = _overrides_of(TrainingConfig)
+CleaningOverrides = _overrides_of(CleaningConfig)
+
+
+class Settings(BaseSettings):
+    """All sections. ``home`` holds conversations, models, runs and caches."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    home: Path = Field(default_factory=lambda: user_data_path("backchat", appauthor=False))
+    database: str | None = None
+    busy_timeout_s: float = Field(30.0, ge=0, le=3600)
+    chat: ChatSettings = ChatSettings()
+    decoding: DecodingOverrides = DecodingOverrides()  # type: ignore[valid-type]
+    model: ModelOverrides = ModelOverrides()  # type: ignore[valid-type]
+    training: TrainingOverrides = TrainingOverrides()  # type: ignore[valid-type]
+    cleaning: CleaningOverrides = CleaningOverrides()  # type: ignore[valid-type]
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{self.home / 'conversations.db'}"
+
+    @property
+    def models_dir(self) -> Path:
+        return self.home / "models"
+
+    @property
+    def runs_dir(self) -> Path:
+        return self.home / "runs"
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.home / "cache"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=_files())
+
+
+def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
+    """Put all sources together.
+
+    Args:
+        flags: nested values from the command line, None where a flag was not given.
+
+    Raises:
+        SettingsError: a name is unknown or a value is wrong; it offers the nearest known name.
+    """
+    for variable in os.environ:
+        if variable.startswith(PREFIX) and variable.removeprefix(PREFIX).lower().replace("__", ".") not in _names():
+            raise SettingsError(f"{variable}: no such setting{_near(variable.removeprefix(PREFIX))}")
+    try:
+        return Settings(**_without_none(flags or {}))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{FILE_NAME}: not valid TOML ({error})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise SettingsError(f"{name}: no such setting{_near(name)}") from error
+        raise SettingsError(f"{name} = {first['input']!r}: {first['msg']}") from error
+
+
+def apply_overrides(section: Section, overrides: BaseModel) -> Section:
+    """Return ``section`` with the values that are set in ``overrides``."""
+    return dataclasses.replace(section, **overrides.model_dump(exclude_none=True))
+
+
+def explain_settings(settings: Settings) -> list[tuple[str, Any, str]]:
+    """Return name, value and source of every setting; a value of None means that the default of its place holds."""
+    rows = []
+    files = [(path, tomllib.loads(path.read_text(encoding="utf-8"))) for path in _files() if path.is_file()]
+    values = settings.model_dump()
+    for name in _names():
+        value: Any = values
+        for part in name.split("."):
+            value = value[part]
+        source = "default"
+        for path, content in files:
+            if _has(content, name):
+                source = str(path)
+        variable = PREFIX + name.upper().replace(".", "__")
+        if variable in {key.upper() for key in os.environ}:
+            source = variable
+        rows.append((name, value, source))
+    return rows
+
+
+def _files() -> list[Path]:
+    home = Path(os.environ.get(f"{PREFIX}HOME") or user_data_path("backchat", appauthor=False))
+    return [home / FILE_NAME, Path.cwd() / FILE_NAME]
+
+
+def _names() -> list[str]:
+    names = []
+    for name, field in Settings.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            names += [f"{name}.{key}" for key in inner.model_fields]
+        else:
+            names.append(name)
+    return names
+
+
+def _near(name: str) -> str:
+    wanted = name.lower().replace("__", ".")
+    near = difflib.get_close_matches(wanted, _names(), n=1, cutoff=0.4)
+    return f"; did you mean {near[0]}?" if near else ". `backchat config` lists all"
+
+
+def _has(content: Mapping[str, Any], name: str) -> bool:
+    inner: Any = content
+    for part in name.split("."):
+        if not isinstance(inner, dict) or part not in inner:
+            return False
+        inner = inner[part]
+    return True
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            value = _without_none(value) or None
+        if value is not None:
+            kept[name] = value
+    return kept
