@@ -1,0 +1,5 @@
+"""``python -m scripts`` is ``backchat``."""
+
+from scripts.cli import main
+
+main()

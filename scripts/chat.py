@@ -1,0 +1,176 @@
+"""``backchat chat``: the rich chat in a terminal, a reply a line through a pipe, or one reply to one message."""
+
+from __future__ import annotations
+
+import json
+import queue
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import closing
+from typing import Annotated, Any, BinaryIO
+
+import typer
+
+from bot.assembly import new_conversation, open_slot, open_store, terminal_person
+from bot.dialogue import DialogueManager, candidate_facts, policy_reply
+from bot.engine import Reply, ReplyRequest
+from bot.errors import BotError
+from bot.policy import objection_to
+from bot.screen import clean_line
+from bot.settings import Settings, load_settings
+from scripts import decoding_options as options
+
+app = typer.Typer()
+_MAX_LINE_BYTES = 64 * 2**20
+_MOST_IN_FLIGHT = 256
+
+
+@app.command()
+def chat(
+    message: Annotated[str | None, typer.Argument(help="Answer this one message, and end.", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a reply.")] = False,
+    contexts: Annotated[
+        bool, typer.Option("--contexts", help="Read a JSON list of turns a line; nothing is recorded.")
+    ] = False,
+    model: Annotated[str | None, typer.Option(help="A model id, folder or name; echo says the message back.")] = None,
+    continue_last: Annotated[bool, typer.Option("--continue", help="Go on with the last conversation.")] = False,
+    conversation: Annotated[str | None, typer.Option(help="Talk in the conversation of this name.")] = None,
+    off_record: Annotated[bool, typer.Option("--off-record", help="Nothing of the talk touches the disk.")] = False,
+    strategy: options.Strategy = None,
+    temperature: options.Temperature = None,
+    top_k: options.TopK = None,
+    top_p: options.TopP = None,
+    min_p: options.MinP = None,
+    typical_p: options.TypicalP = None,
+    repetition_penalty: options.RepetitionPenalty = None,
+    no_repeat_ngram: options.NoRepeatNgram = None,
+    beam_size: options.BeamSize = None,
+    length_penalty: options.LengthPenalty = None,
+    min_tokens: options.MinTokens = None,
+    max_tokens: options.MaxTokens = None,
+    candidates: options.Candidates = None,
+    seed: options.Seed = None,
+    echo_delay_ms: Annotated[int | None, typer.Option(help="How long the echo engine takes.")] = None,
+) -> None:
+    """Talk. A terminal gets the rich chat; a pipe gets one reply a line for one message a line."""
+    decoding = {
+        "strategy": strategy,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "typical_p": typical_p,
+        "repetition_penalty": repetition_penalty,
+        "no_repeat_ngram": no_repeat_ngram,
+        "beam_size": beam_size,
+        "length_penalty": length_penalty,
+        "min_tokens": min_tokens,
+        "max_tokens": max_tokens,
+        "candidates": candidates,
+    }
+    settings = load_settings(
+        {"decoding": decoding, "chat": {"model": model, "seed": seed, "echo_delay_ms": echo_delay_ms}}
+    )
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    if contexts:
+        _answer_contexts(settings, as_json=as_json)
+        return
+    slot = open_slot(settings)
+    with closing(open_store(settings, off_record=off_record)) as store:
+        person = terminal_person()
+        dialogue = DialogueManager(
+            slot,
+            store,
+            decoding=settings.decoding.model_dump(exclude_none=True),
+            persona=settings.chat.persona,
+            seed=settings.chat.seed,
+        )
+        last = store.conversations(person=person, limit=1) if continue_last else []
+        place = conversation or (last[0].key if last else new_conversation())
+        if message is None and sys.stdin.isatty() and sys.stdout.isatty():
+            from bot.terminal import TerminalChat
+
+            TerminalChat(dialogue, slot, place, person, settings, off_record=off_record).run()
+            return
+        for text in _lines(sys.stdin.buffer) if message is None else [message]:
+            answer = dialogue.respond(place, text, person=person)
+            _print_reply(answer.reply, text, place, as_json=as_json)
+
+
+def _answer_contexts(settings: Settings, *, as_json: bool) -> None:
+    """Answer each context by itself, many at once, in the order they came."""
+    engine = open_slot(settings).engine
+    decoding = engine.decoding.with_changes(**settings.decoding.model_dump(exclude_none=True))
+    waiting: queue.Queue[tuple[str, Future[Reply]] | None] = queue.Queue(_MOST_IN_FLIGHT)
+    failures: list[BaseException] = []
+
+    def print_in_order() -> None:
+        while (item := waiting.get()) is not None:
+            if failures:
+                continue  # nobody reads any more; let the reader of contexts find that out
+            try:
+                _print_reply(item[1].result(), item[0], None, as_json=as_json)
+            except BaseException as error:
+                failures.append(error)
+
+    printer = threading.Thread(target=print_in_order)
+    printer.start()
+    try:
+        for number, line in enumerate(_lines(sys.stdin.buffer), start=1):
+            context = _context(line, number)
+            objection = objection_to(context[-1])
+            if objection is None:
+                request = ReplyRequest(context, decoding, settings.chat.seed, settings.chat.persona)
+                reply = engine.submit(request)
+            else:
+                reply = Future()
+                reply.set_result(policy_reply(objection))
+            waiting.put((context[-1], reply))
+            if failures:
+                break
+    finally:
+        waiting.put(None)
+        printer.join()
+    if failures:
+        raise failures[0]
+
+
+def _context(line: str, number: int) -> list[str]:
+    try:
+        turns = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise BotError(f"standard input, line {number}: not JSON ({error})") from None
+    if not isinstance(turns, list) or not turns or not all(isinstance(turn, str) for turn in turns):
+        raise BotError(
+            f"standard input, line {number}: expected a JSON list of turns, oldest first, "
+            f'such as ["Hi.", "Hello!", "How are you?"]; found {line[:60]!r}'
+        )
+    return turns
+
+
+
+def _lines(stream: BinaryIO) -> Iterator[str]:
+    """Yield lines as text, whatever their bytes are."""
+    while line := stream.readline(_MAX_LINE_BYTES):
+        yield line.decode("utf-8", "replace").rstrip("\r\n")
+
+
+def _print_reply(reply: Reply, message: str, conversation: str | None, *, as_json: bool) -> None:
+    if not as_json:
+        print(clean_line(reply.text), flush=True)
+        return
+    facts: dict[str, Any] = {
+        "conversation": conversation,
+        "message": message,
+        "reply": reply.text,
+        "model": reply.model_id,
+        "strategy": reply.strategy,
+        "seed": reply.seed,
+        "tokens": reply.tokens,
+        "latency_ms": round(reply.latency_ms, 3),
+        "candidates": [candidate_facts(candidate) for candidate in reply.candidates],
+    }
+    print(json.dumps(facts, ensure_ascii=False), flush=True)

@@ -1,0 +1,117 @@
+"""``backchat``: find the command, run it, and turn what went wrong into an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+
+import typer
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Command:
+    """A command's module, imported only when it is chosen, and its line in ``backchat --help``."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "chat": _Command("scripts.chat", "Talk: in the terminal, through a pipe, or one message."),
+    "train": _Command("scripts.train", "Train a model on dialogues."),
+    "evaluate": _Command("scripts.evaluate", "Measure a model on dialogues."),
+    "generate": _Command("scripts.generate", "Write text on from a prompt, or a reply to it."),
+    "models": _Command("scripts.models", "What was learned: list, show, promote, rollback, remove."),
+    "logs": _Command("scripts.logs", "What was said: list, show, search, export, delete."),
+    "bench": _Command("scripts.bench", "How fast this machine runs the model."),
+    "doctor": _Command("scripts.doctor", "What is wrong with the set-up, and the fix for each."),
+    "config": _Command("scripts.config", "Every setting, its value, and where it came from."),
+}
+
+
+def build_app(chosen: str | None) -> typer.Typer:
+    """Return the application with the chosen command loaded, and the others by name and help line only."""
+    app = typer.Typer(
+        name="backchat",
+        help="A chatbot you own: it talks in your terminal and learns from your conversations.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback()
+    def backchat(
+        debug: bool = typer.Option(False, "--debug", help="Show tracebacks and more of the log."),
+        version: bool = typer.Option(False, "--version", help="Show the version, and end.", callback=_show_version),
+    ) -> None:
+        _set_up_logging(debug)
+
+    for name, command in COMMANDS.items():
+        if name != chosen:
+            app.command(name, help=command.help)(_not_loaded)
+            continue
+        part: typer.Typer = importlib.import_module(command.module).app
+        if len(part.registered_commands) == 1 and part.registered_callback is None:
+            app.command(name, help=command.help)(part.registered_commands[0].callback or _not_loaded)
+        else:
+            app.add_typer(part, name=name, help=command.help, no_args_is_help=True)
+    return app
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run ``backchat`` with ``arguments``, those of the process where None; ends the process.
+
+    Exit codes: 0 done, 1 expected failure, 2 usage, 3 a retrained model was refused, 130 interrupted.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    chosen = next((word for word in arguments if not word.startswith("-")), None)
+    is_debugging = "--debug" in arguments
+    try:
+        code = build_app(chosen)(arguments, standalone_mode=True)
+    except SystemExit as stop:
+        code = stop.code
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:  # the reader of our output went away; nothing more can be said to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except Exception as error:
+        if is_debugging or not _is_expected(error):
+            raise
+        print(f"backchat: {error}", file=sys.stderr)
+        code = 1
+    sys.exit(code)
+
+
+def _is_expected(error: Exception) -> bool:
+    """Tell whether an error is one of ours, looking only at packages that are loaded already."""
+    roots = (("bot.errors", "BotError"), ("seq2seq.errors", "Seq2SeqError"), ("storage.errors", "StorageError"))
+    ours = tuple(getattr(sys.modules[module], name) for module, name in roots if module in sys.modules)
+    return isinstance(error, ours)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"backchat {metadata.version('backchat')}")
+        raise typer.Exit
+
+
+def _set_up_logging(debug: bool) -> None:
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    for noisy in ("httpx", "httpcore", "telegram"):  # their lines hold the bot's token, or what people wrote
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _not_loaded() -> None:
+    raise AssertionError("only the chosen command runs")
