@@ -9,7 +9,6 @@ from typing import Any
 from bot import policy
 from bot.engine import Reply, ReplyEngine, ReplyRequest
 from bot.model_slot import ModelSlot
-from seq2seq.config import DecodingConfig
 from seq2seq.predictor import Candidate
 from storage.records import ReplyRecord, Turn
 from storage.store import ConversationStore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-# Control characters but tab and newline (C0, DEL, C1), what turns the direction of text around it, and lone surrogates.
+# Control characters but tab and newline, what turns the direction of the text around it, and lone surrogates.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 _ESCAPE_SEQUENCE = re.compile(
     "\x1b(?:\\[[0-?]*[ -/]*[@-~]|[PX^_\\]][^\x07\x1b]*(?:\x07|\x1b\\\\|$)|[ -/]*[0-~])|\x9b[0-?]*[ -/]*[@-~]"

@@ -120,7 +120,12 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
 
 def apply_overrides(section: Section, overrides: BaseModel) -> Section:
     """Return ``section`` with the values that are set in ``overrides``."""
-    return dataclasses.replace(section, **overrides.model_dump(exclude_none=True))
+    return dataclasses.replace(section, **set_values(overrides))
+
+
+def set_values(overrides: BaseModel) -> dict[str, Any]:
+    """Return the values that are set in ``overrides``, by name."""
+    return overrides.model_dump(exclude_none=True)
 
 
 def explain_settings(settings: Settings) -> list[tuple[str, Any, str]]:

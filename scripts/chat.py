@@ -9,18 +9,15 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import closing
-from typing import Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from bot.assembly import new_conversation, open_slot, open_store, terminal_person
-from bot.dialogue import DialogueManager, candidate_facts, policy_reply
-from bot.engine import Reply, ReplyRequest
-from bot.errors import BotError
-from bot.policy import objection_to
-from bot.screen import clean_line
-from bot.settings import Settings, load_settings
 from scripts import decoding_options as options
+
+if TYPE_CHECKING:
+    from bot.engine import Reply
+    from bot.settings import Settings
 
 app = typer.Typer()
 _MAX_LINE_BYTES = 64 * 2**20
@@ -29,7 +26,7 @@ _MOST_IN_FLIGHT = 256
 
 @app.command()
 def chat(
-    message: Annotated[str | None, typer.Argument(help="Answer this one message, and end.", show_default=False)] = None,
+    message: Annotated[str | None, typer.Argument(help="Answer this message, and end.", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a reply.")] = False,
     contexts: Annotated[
         bool, typer.Option("--contexts", help="Read a JSON list of turns a line; nothing is recorded.")
@@ -55,6 +52,8 @@ def chat(
     echo_delay_ms: Annotated[int | None, typer.Option(help="How long the echo engine takes.")] = None,
 ) -> None:
     """Talk. A terminal gets the rich chat; a pipe gets one reply a line for one message a line."""
+    from bot.settings import load_settings
+
     decoding = {
         "strategy": strategy,
         "temperature": temperature,
@@ -77,14 +76,33 @@ def chat(
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     if contexts:
         _answer_contexts(settings, as_json=as_json)
-        return
+    else:
+        _converse(
+            settings, message, conversation, continue_last=continue_last, off_record=off_record, as_json=as_json
+        )
+
+
+def _converse(
+    settings: Settings,
+    message: str | None,
+    conversation: str | None,
+    *,
+    continue_last: bool,
+    off_record: bool,
+    as_json: bool,
+) -> None:
+    """Talk in one conversation: the one named, the last one, or a new one."""
+    from bot.assembly import new_conversation, open_slot, open_store, terminal_person
+    from bot.dialogue import DialogueManager
+    from bot.settings import set_values
+
     slot = open_slot(settings)
     with closing(open_store(settings, off_record=off_record)) as store:
         person = terminal_person()
         dialogue = DialogueManager(
             slot,
             store,
-            decoding=settings.decoding.model_dump(exclude_none=True),
+            decoding=set_values(settings.decoding),
             persona=settings.chat.persona,
             seed=settings.chat.seed,
         )
@@ -102,8 +120,14 @@ def chat(
 
 def _answer_contexts(settings: Settings, *, as_json: bool) -> None:
     """Answer each context by itself, many at once, in the order they came."""
+    from bot.assembly import open_slot
+    from bot.dialogue import policy_reply
+    from bot.engine import ReplyRequest
+    from bot.policy import objection_to
+    from bot.settings import set_values
+
     engine = open_slot(settings).engine
-    decoding = engine.decoding.with_changes(**settings.decoding.model_dump(exclude_none=True))
+    decoding = engine.decoding.with_changes(**set_values(settings.decoding))
     waiting: queue.Queue[tuple[str, Future[Reply]] | None] = queue.Queue(_MOST_IN_FLIGHT)
     failures: list[BaseException] = []
 
@@ -139,6 +163,8 @@ def _answer_contexts(settings: Settings, *, as_json: bool) -> None:
 
 
 def _context(line: str, number: int) -> list[str]:
+    from bot.errors import BotError
+
     try:
         turns = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -151,7 +177,6 @@ def _context(line: str, number: int) -> list[str]:
     return turns
 
 
-
 def _lines(stream: BinaryIO) -> Iterator[str]:
     """Yield lines as text, whatever their bytes are."""
     while line := stream.readline(_MAX_LINE_BYTES):
@@ -159,6 +184,9 @@ def _lines(stream: BinaryIO) -> Iterator[str]:
 
 
 def _print_reply(reply: Reply, message: str, conversation: str | None, *, as_json: bool) -> None:
+    from bot.dialogue import candidate_facts
+    from bot.screen import clean_line
+
     if not as_json:
         print(clean_line(reply.text), flush=True)
         return

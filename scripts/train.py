@@ -2,179 +2,91 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
-from collections.abc import Sequence
-from contextlib import closing
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import Annotated
 
-import torch
+import typer
 
-from seq2seq.config import CleaningConfig, DecodingConfig, ModelConfig, TrainingConfig
-from seq2seq.corpus import Corpus, open_corpus
-from seq2seq.dataset import Dataset, Split, build_dataset, iter_texts
-from seq2seq.distributed import ProcessGroup
-from seq2seq.errors import TrainingError
-from seq2seq.hardware import choose_device
-from seq2seq.model import Seq2Seq
-from seq2seq.model_files import ModelDir, load_model_dir
-from seq2seq.publishing import load_model, publish_model, token_log_frequencies
-from seq2seq.registry import Registry
-from seq2seq.runs import Run, open_run, start_run
-from seq2seq.tokenizer import Tokenizer, train_tokenizer
-from seq2seq.training import Trainer, TrainingResult
-from seq2seq.training_log import TrainingLog
+app = typer.Typer()
+_DEFAULT_MINUTES = 30.0
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainRequest:
-    """All that ``backchat train`` was asked for, flags and settings put together; kept in ``run.json``."""
+@app.command()
+def train(
+    corpora: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="CORPUS...",
+            help="Files, a database URL, chitchat, chatterbot:LANGUAGE or hf:NAME.",
+            show_default=False,
+        ),
+    ] = None,
+    name: Annotated[str, typer.Option(help="A name for the model, part of its id.")] = "model",
+    preset: Annotated[str, typer.Option(help="tiny, small or base.")] = "small",
+    minutes: Annotated[float | None, typer.Option(help="Stop on time, with the best model. [default: 30]")] = None,
+    updates: Annotated[int | None, typer.Option(help="Stop after so many updates.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Stop after so many passes over the corpus.")] = None,
+    parent: Annotated[str | None, typer.Option("--from", help="Begin with this model's weights.")] = None,
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")] = None,
+    valid: Annotated[list[str] | None, typer.Option(help="A corpus to validate on; may be given again.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32 or bf16.")] = None,
+    save_updates: Annotated[int | None, typer.Option(help="Save at least every so many updates.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the weights, the order and the dropout.")] = None,
+    tensorboard: Annotated[bool | None, typer.Option("--tensorboard", help="Write TensorBoard files too.")] = None,
+    skip_bad_lines: Annotated[bool, typer.Option("--skip-bad-lines", help="Count bad lines, and go on.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be read and kept.")] = False,
+) -> None:
+    """Train a model on dialogues. The last line printed is its id."""
+    from bot.assembly import open_registry
+    from bot.settings import apply_overrides, load_settings
+    from scripts.corpora import open_corpus
+    from seq2seq.config import PRESETS, CleaningConfig, DecodingConfig, TrainingConfig
+    from seq2seq.errors import MissingExtraError, TrainingError
 
-    name: str
-    corpora: tuple[str, ...]
-    valid: tuple[str, ...]
-    parent: str | None
-    skip_bad_lines: bool
-    model: ModelConfig
-    training: TrainingConfig
-    cleaning: CleaningConfig
-    decoding: DecodingConfig
-
-    @classmethod
-    def of_run(cls, run: Run) -> TrainRequest:
-        """Read back the request of a run that is to go on."""
-        try:
-            asked = dict(run.facts["request"])
-            for section in (ModelConfig, TrainingConfig, CleaningConfig, DecodingConfig):
-                key = section.__name__.removesuffix("Config").lower()
-                asked[key] = section(**{k: _tuples(v) for k, v in asked[key].items()})
-            return cls(**{key: _tuples(value) for key, value in asked.items()})
-        except (KeyError, TypeError, ValueError) as error:
-            raise TrainingError(f"{run.folder / 'run.json'}: not a readable run ({error})") from error
-
-
-def train(request: TrainRequest | str, registry: Registry, runs_dir: Path, cache_dir: Path) -> str | None:
-    """Train and publish a model, or go on with the run of the given id; returns the model's id.
-
-    None where this process is not the first of those under ``torchrun``.
-    """
-    resumed = open_run(runs_dir, request) if isinstance(request, str) else None
-    asked = TrainRequest.of_run(resumed) if resumed else request
-    assert isinstance(asked, TrainRequest)
-    with closing(ProcessGroup(choose_device(asked.training.device))) as group:
-        corpora = _open(asked.corpora, asked)
-        parent = load_model_dir(registry.resolve(asked.parent)) if asked.parent is not None else None
-        (started,) = group.agree(datetime.now(UTC).timestamp())
-        with group.first_before_others():
-            tokenizer = _tokenizer(asked, corpora, parent, resumed)
-            data = _datasets(asked, corpora, tokenizer, cache_dir)
-        config = parent.config if parent else dataclasses.replace(asked.model, vocab_size=tokenizer.vocab_size)
-        facts = {
-            "request": dataclasses.asdict(dataclasses.replace(asked, model=config)),
-            "corpora": [{"name": c.name, "digest": c.digest, "licence": c.licence} for c in corpora],
-            "exchanges": {"train": len(data["train"]), "valid": len(data["valid"])},
-            "cleaning_report": data["train"].report.as_dict(),
-        }
-        run_id = f"{datetime.fromtimestamp(started, UTC):%Y%m%d-%H%M%S}-{asked.name}"
-        if resumed is None and group.is_first:
-            start_run(runs_dir / run_id, tokenizer, facts)
-        group.agree(0)  # nobody opens the run before it is there
-        run = resumed or open_run(runs_dir, run_id)
-        if group.is_first:
-            print(f"run {run.run_id}", file=sys.stderr, flush=True)
-        model = _new_model(config, asked.training, parent)
-        stream = sys.stderr if group.is_first else None
-        log = TrainingLog(run.folder, asked.training, run.facts, stream, is_first=group.is_first)
-        with closing(log):
-            trainer = Trainer(model, asked.training, run.folder, log, group)
-            result = trainer.fit(data["train"], data["valid"], resume=resumed is not None)
-        return _publish(registry, asked, run, model, result, data["train"]) if group.is_first else None
-
-
-def dry_run(request: TrainRequest, cache_dir: Path) -> str:
-    """Return what would be read, kept and dropped, and why."""
-    corpora = _open(request.corpora, request)
-    tokenizer = _tokenizer(request, corpora, None, None)
-    datasets = _datasets(request, corpora, tokenizer, cache_dir)
-    return "\n".join(f"{split}:\n{dataset.report.as_text()}" for split, dataset in datasets.items())
-
-
-def _open(names: Sequence[str], request: TrainRequest) -> list[Corpus]:
-    return [open_corpus(name, skip_bad_lines=request.skip_bad_lines) for name in names]
-
-
-def _tokenizer(
-    request: TrainRequest, corpora: Sequence[Corpus], parent: ModelDir | None, resumed: Run | None
-) -> Tokenizer:
-    if resumed is not None:
-        return resumed.tokenizer()
-    if parent is not None:
-        return Tokenizer.load(parent.path / "tokenizer.json")
-    return train_tokenizer(iter_texts(corpora, request.training.held_out_share), request.model.vocab_size)
-
-
-def _datasets(
-    request: TrainRequest, corpora: Sequence[Corpus], tokenizer: Tokenizer, cache_dir: Path
-) -> dict[str, Dataset]:
-    """Build what is trained on, and what validates it: corpora named for it, or the held-out dialogues."""
-
-    def build(named: Sequence[Corpus], split: Split) -> Dataset:
-        return build_dataset(
-            named,
-            tokenizer,
-            request.cleaning,
-            context_turns=request.model.context_turns,
-            held_out_share=request.training.held_out_share,
-            cache_dir=cache_dir,
-            split=split,
-        )
-
-    valid = build(_open(request.valid, request), "all") if request.valid else build(corpora, "valid")
-    return {"train": build(corpora, "train"), "valid": valid}
-
-
-def _new_model(config: ModelConfig, training: TrainingConfig, parent: ModelDir | None) -> Seq2Seq:
-    """Make the model to train: from a seed, or with a parent's weights."""
-    if parent is not None:
-        return load_model(parent, training.dropout)
-    torch.manual_seed(training.seed)
-    return Seq2Seq(config, training.dropout)
-
-
-def _publish(
-    registry: Registry,
-    asked: TrainRequest,
-    run: Run,
-    model: Seq2Seq,
-    result: TrainingResult,
-    train_data: Dataset,
-) -> str:
-    results = {
-        "valid_nll_per_token": result.nll,
-        "updates": result.updates,
-        "epochs": result.epochs,
-        "seconds": round(result.seconds, 1),
-        "target_tokens": result.target_tokens,
-        "skipped_updates": result.skipped_updates,
+    if preset not in PRESETS:
+        raise TrainingError(f"--preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+    if not corpora and resume is None:
+        raise TrainingError("name at least one corpus, such as a file, chitchat or chatterbot:english")
+    flags = {
+        "minutes": minutes,
+        "updates": updates,
+        "epochs": epochs,
+        "device": device,
+        "precision": precision,
+        "save_updates": save_updates,
+        "seed": seed,
+        "tensorboard": tensorboard,
     }
-    kept = ("request", "corpora", "exchanges", "code_version", "machine")
-    return publish_model(
-        registry,
-        asked.name,
-        model,
-        run.tokenizer(),
-        asked.decoding,
-        token_log_frequencies(train_data, model.config.vocab_size),
-        {
-            "parent": asked.parent,
-            "run": run.run_id,
-            **{key: run.facts[key] for key in kept},
-            "results": results,
-        },
+    settings = load_settings({"training": flags})
+    training = apply_overrides(TrainingConfig(), settings.training)
+    if training.minutes is None and training.updates is None and training.epochs is None:
+        training = apply_overrides(TrainingConfig(minutes=_DEFAULT_MINUTES), settings.training)
+    try:
+        from seq2seq.pipeline import TrainRequest
+        from seq2seq.pipeline import dry_run as survey
+        from seq2seq.pipeline import train as run
+    except ImportError as error:
+        raise MissingExtraError(
+            f"training needs the extra `train` ({error.name} is missing): pip install 'backchat[train]'"
+        ) from error
+    open_named = partial(open_corpus, skip_bad_lines=skip_bad_lines)
+    request = TrainRequest(
+        name=name,
+        corpora=tuple(corpora or ()),
+        valid=tuple(valid or ()),
+        parent=parent,
+        model=apply_overrides(PRESETS[preset], settings.model),
+        training=training,
+        cleaning=apply_overrides(CleaningConfig(), settings.cleaning),
+        decoding=apply_overrides(DecodingConfig(), settings.decoding),
     )
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    if dry_run:
+        print(survey(request, open_named))
+        return
+    model_id = run(resume or request, open_registry(settings), settings.runs_dir, settings.cache_dir, open_named)
+    if model_id is not None:
+        print(f"To talk with it: backchat chat --model {model_id}", file=sys.stderr)
+        print(f"To use it everywhere: backchat models promote {model_id}", file=sys.stderr)
+        print(model_id)

@@ -85,6 +85,8 @@ class Trainer:
                 f"{len(train)} exchanges to train on and {len(valid)} to validate on; both need at least "
                 "one. Add dialogues, or loosen the filters (`train --dry-run` says what they drop)"
             )
+        if self._config.minutes is None and self._config.updates is None and self._config.epochs is None:
+            raise TrainingError("a run needs an end: give it --minutes, --updates or --epochs")
         settings = {**_lasting(self._config), "train": train.path.name, "valid": valid.path.name}
         torch.manual_seed(self._config.seed + self._group.rank)
         if resume:

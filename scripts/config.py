@@ -1,0 +1,31 @@
+"""``backchat config``: every setting, its value, and where it came from."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command()
+def config(as_json: Annotated[bool, typer.Option("--json", help="One JSON object a setting.")] = False) -> None:
+    """Show every setting, its value, and where it came from."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from bot.settings import explain_settings, load_settings
+
+    rows = explain_settings(load_settings())
+    if as_json:
+        for name, value, source in rows:
+            print(json.dumps({"name": name, "value": value, "source": source}, default=str, ensure_ascii=False))
+        return
+    table = Table("setting", "value", "from", box=None, pad_edge=False)
+    for name, value, source in rows:
+        shown = "-" if value is None else str(value)
+        table.add_row(Text(name), Text(shown), Text(source, "dim" if source == "default" else ""))
+    Console().print(table)
