@@ -20,8 +20,9 @@ from seq2seq.dialogues import (
     is_held_out,
 )
 from seq2seq.errors import CorpusError
+from seq2seq.lines import BadLines
 from seq2seq.packaged import open_chatterbot, open_chitchat, open_hugging_face
-from seq2seq.readers import FORMATS, BadLines, read_dialogues
+from seq2seq.readers import FORMATS, read_dialogues
 
 __all__ = [
     "LICENCES",

@@ -234,13 +234,14 @@ class _Builder:
         """Write a dialogue of which at least one exchange passes; count the others."""
         traits = [self._cleaner.traits(turn.text) for turn in dialogue.turns]
         kept = []
-        for number in range(1, len(traits)):
+        responses = dialogue.responses()
+        for number in responses:
             objection = self._cleaner.objection(traits[number - 1], traits[number])
             if objection is None:
                 kept.append(number)
             else:
                 self.report.drop(objection, dialogue.turns[number - 1].text, dialogue.turns[number].text)
-        self.report.exchanges += len(traits) - 1
+        self.report.exchanges += len(responses)
         if not kept:
             return
         personas = {}

@@ -23,13 +23,15 @@ class DialogueTurn:
 class Dialogue:
     """One conversation, oldest turn first.
 
-    ``personas`` maps a speaker to sentences about that speaker.
+    ``personas`` maps a speaker to sentences about that speaker. ``responders`` are the speakers whose turns may
+    be learned as responses, None for all of them; what the others say is context only.
     """
 
     id: str
     source: str
     turns: tuple[DialogueTurn, ...]
     personas: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    responders: frozenset[str] | None = None
 
     @property
     def key(self) -> str:
@@ -39,6 +41,14 @@ class Dialogue:
     def persona_of(self, speaker: str) -> tuple[str, ...]:
         """Return the sentences known about ``speaker``; none where nothing is known."""
         return self.personas.get(speaker) or self.personas.get(ANYONE, ())
+
+    def responses(self) -> list[int]:
+        """Return the numbers of the turns that may be learned as responses: all but the first, of responders."""
+        return [
+            number
+            for number in range(1, len(self.turns))
+            if self.responders is None or self.turns[number].speaker in self.responders
+        ]
 
 
 class Exchange(Protocol):
@@ -68,6 +78,7 @@ def make_dialogue(
     source: str = UNNAMED_SOURCE,
     dialogue_id: str | None = None,
     personas: Mapping[str, Sequence[str]] | None = None,
+    responders: frozenset[str] | None = None,
 ) -> Dialogue | None:
     """Build a dialogue of ``(speaker, text)`` messages, or None where fewer than two turns are left.
 
@@ -89,7 +100,7 @@ def make_dialogue(
         speaker: tuple(folded for sentence in sentences if (folded := fold_blanks(sentence)))
         for speaker, sentences in (personas or {}).items()
     }
-    return Dialogue(dialogue_id or _content_id(turns), source, tuple(turns), lines)
+    return Dialogue(dialogue_id or _content_id(turns), source, tuple(turns), lines, responders)
 
 
 def fold_blanks(text: str) -> str:
@@ -98,9 +109,9 @@ def fold_blanks(text: str) -> str:
 
 
 def exchanges(dialogue: Dialogue, context_turns: int | None = None) -> Iterator[DialogueExchange]:
-    """Yield every turn but the first as a response, with at most ``context_turns`` turns before it."""
+    """Yield every turn that may be a response, with at most ``context_turns`` turns before it."""
     texts = tuple(turn.text for turn in dialogue.turns)
-    for number in range(1, len(texts)):
+    for number in dialogue.responses():
         first = 0 if context_turns is None else max(0, number - context_turns)
         speaker = dialogue.turns[number].speaker
         yield DialogueExchange(texts[first:number], texts[number], dialogue.persona_of(speaker))

@@ -8,36 +8,15 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
 
 from seq2seq.dialogues import ANYONE, UNNAMED_SOURCE, Dialogue, make_dialogue
 from seq2seq.errors import CorpusError
+from seq2seq.lines import BadLines, numbered_lines
 
-MAX_LINE_BYTES = 16 * 2**20  # a longer line is no dialogue, and would have to stand in memory whole
 _MAX_TXT_MESSAGES = 1000
 _MAX_ZIP_RATIO = 200  # text packs ten to twenty times smaller; bombs a thousand times and more
-
-
-@dataclass
-class BadLines:
-    """What becomes of lines that cannot be read: an error at the first, or a count."""
-
-    skip: bool = False
-    count: int = 0
-    first: str = ""
-
-    def found(self, where: str, problem: str) -> None:
-        """Raise, or count.
-
-        Raises:
-            CorpusError: bad lines are not skipped.
-        """
-        if not self.skip:
-            raise CorpusError(f"{where}: {problem}. Mend the line, or pass --skip-bad-lines.")
-        self.count += 1
-        self.first = self.first or f"{where}: {problem}"
 
 
 class Reader(Protocol):
@@ -62,11 +41,12 @@ def read_dialogues(path: Path, bad: BadLines | None = None) -> Iterator[Dialogue
 
 
 def read_jsonl(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
-    """Read a dialogue a line: ``{"id", "source", "turns": [{"speaker", "text"}], "persona"?}``.
+    """Read a dialogue a line: ``{"id", "source", "turns": [{"speaker", "text"}], "persona"?, "responders"?}``.
 
-    ``persona`` is a list of sentences about whoever replies, or an object from speaker to sentences.
+    ``persona`` is a list of sentences about whoever replies, or an object from speaker to sentences;
+    ``responders`` is a list of the speakers whose turns may be learned as responses, all where it is missing.
     """
-    for where, line in _lines(stream, name, bad):
+    for where, line in numbered_lines(stream, name, bad):
         try:
             dialogue = _json_dialogue(json.loads(line))
         except (ValueError, RecursionError) as error:
@@ -78,7 +58,7 @@ def read_jsonl(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue
 
 def read_tsv(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
     """Read a source and its target a line, with a tab between; a header of these names is left out."""
-    rows = ((where, line.split("\t")) for where, line in _lines(stream, name, bad))
+    rows = ((where, line.split("\t")) for where, line in numbered_lines(stream, name, bad))
     return _pairs(rows, "tab-separated columns", "Replace tabs inside the text, or convert the file to .jsonl", bad)
 
 
@@ -93,7 +73,7 @@ def read_txt(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
     Text without blank lines is cut after 1,000 messages, so that no file has to stand in memory.
     """
     messages: list[str] = []
-    for _, line in _lines(stream, name, bad, keep_blank=True):
+    for _, line in numbered_lines(stream, name, bad, keep_blank=True):
         if line.strip():
             messages.append(line)
         if not line.strip() or len(messages) == _MAX_TXT_MESSAGES:
@@ -165,26 +145,6 @@ def _reader_for(file_name: str, where: str) -> Reader:
     return reader
 
 
-def _lines(stream: IO[bytes], name: str, bad: BadLines, *, keep_blank: bool = False) -> Iterator[tuple[str, str]]:
-    """Yield ``(where, line)`` without line ends and without a byte order mark; blank lines only if asked."""
-    number = 0
-    while raw := stream.readline(MAX_LINE_BYTES + 1):
-        number += 1
-        where = f"{name}, line {number}"
-        if len(raw) > MAX_LINE_BYTES:
-            while raw and not raw.endswith(b"\n"):
-                raw = stream.readline(MAX_LINE_BYTES)
-            bad.found(where, f"longer than {MAX_LINE_BYTES >> 20} MiB")
-            continue
-        try:
-            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            bad.found(where, f"not UTF-8 (byte {error.start}: {error.reason})")
-            continue
-        if keep_blank or line.strip():
-            yield where, line
-
-
 class _MalformedError(ValueError):
     """A line is JSON, but no dialogue."""
 
@@ -202,12 +162,16 @@ def _json_dialogue(value: Any) -> Dialogue | None:
         persona = {ANYONE: persona}
     if not isinstance(persona, Mapping) or not all(map(_are_texts, persona.values())):
         raise _MalformedError('"persona" must be a list of sentences, or an object from speaker to sentences')
+    responders = value.get("responders")
+    if responders is not None and not _are_texts(responders):
+        raise _MalformedError('"responders" must be a list of speakers')
     dialogue_id = value.get("id")
     return make_dialogue(
         messages,
         source=str(value.get("source") or UNNAMED_SOURCE),
         dialogue_id=None if dialogue_id is None else str(dialogue_id),
         personas=persona,
+        responders=None if responders is None else frozenset(responders),
     )
 
 
@@ -221,7 +185,7 @@ def _csv_rows(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[tuple[str
 
     def lines() -> Iterator[str]:
         nonlocal where
-        for place, line in _lines(stream, name, bad, keep_blank=True):
+        for place, line in numbered_lines(stream, name, bad, keep_blank=True):
             where = place
             yield line + "\n"
 

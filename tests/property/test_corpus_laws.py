@@ -17,8 +17,8 @@ from seq2seq.cleaning import count_words, distinct_rows, text_key
 from seq2seq.config import CleaningConfig
 from seq2seq.dialogues import Dialogue, fold_blanks, is_held_out, make_dialogue
 from seq2seq.errors import CorpusError
+from seq2seq.lines import BadLines
 from seq2seq.readers import (
-    BadLines,
     read_csv,
     read_gzipped,
     read_jsonl,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,13 @@ def test_persona_lines_are_those_of_whoever_responds(tokenizer: Tokenizer, tmp_p
     ]
     assert lines == [["i fish.", "i hunt."], [], ["i fish.", "i hunt."]]
     assert pairs(dataset, tokenizer)[0] == (["hi"], "hello")
+
+
+def test_only_responders_are_learned_and_the_others_stay_context(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    corpus = MadeCorpus([replace(talk("a", "b", "c", "d"), responders=frozenset({"A"})), talk("e", "f")])
+    dataset = build([corpus], tokenizer, tmp_path)
+    assert pairs(dataset, tokenizer) == [(["a", "b"], "c"), (["e"], "f")]
+    assert dataset.report.exchanges == 2
 
 
 def test_dropped_response_stays_in_the_context_of_the_next(tokenizer: Tokenizer, tmp_path: Path) -> None:

@@ -52,6 +52,16 @@ def test_exchanges_are_every_turn_after_what_led_to_it() -> None:
     assert [e.context for e in exchanges(dialogue, context_turns=2)] == [("1",), ("1", "2"), ("2", "3")]
 
 
+def test_only_responders_turns_are_responses_and_the_others_are_context() -> None:
+    turns = [("A", "1"), ("B", "2"), ("C", "3"), ("A", "4"), ("B", "5")]
+    dialogue = make_dialogue(turns, responders=frozenset({"A", "C"}))
+    assert dialogue
+    assert [(e.context, e.response) for e in exchanges(dialogue, context_turns=2)] == [
+        (("1", "2"), "3"),
+        (("2", "3"), "4"),
+    ]
+
+
 def test_persona_is_that_of_whoever_responds() -> None:
     turns = (DialogueTurn("A", "hi"), DialogueTurn("B", "hello"), DialogueTurn("A", "how are you?"))
     one_sided = Dialogue("1", "s", turns, {"B": ("i fish.",)})

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq import readers
+from seq2seq import lines
 from seq2seq.dialogues import ANYONE, Dialogue
 from seq2seq.errors import CorpusError
-from seq2seq.readers import BadLines, read_dialogues
+from seq2seq.lines import BadLines
+from seq2seq.readers import read_dialogues
 
 PAIR = b"how are you?\tfine, thanks\n"
 
@@ -45,6 +46,13 @@ def test_jsonl_persona_is_everyones_or_a_speakers(tmp_path: Path) -> None:
     everyones, of_b = read_dialogues(write(tmp_path / "c.jsonl", lines))
     assert everyones.personas == {ANYONE: ("i fish.",)}
     assert of_b.personas == {"B": ("i hunt.",)}
+
+
+def test_jsonl_responders_are_optional(tmp_path: Path) -> None:
+    lines = json_line(("A", "hi"), ("B", "hello")) + json_line(("A", "hi"), ("B", "hello"), responders=["B"])
+    everyone, one = read_dialogues(write(tmp_path / "c.jsonl", lines))
+    assert everyone.responders is None
+    assert one.responders == {"B"}
 
 
 def test_gzip_reads_like_the_plain_file(tmp_path: Path) -> None:
@@ -138,6 +146,7 @@ def test_encrypted_zip_is_refused(tmp_path: Path) -> None:
         ("c.jsonl", b'{"turns": [{"text": "hi"}]}\n', r"line 1: .* the strings \"speaker\" and \"text\""),
         ("c.jsonl", b'{"turns": [{"speaker": "A", "text": 3}]}\n', r"line 1: .* the strings"),
         ("c.jsonl", b'{"turns": [], "persona": "x"}\n', r'line 1: .*"persona" must be a list'),
+        ("c.jsonl", b'{"turns": [], "responders": "x"}\n', r'line 1: .*"responders" must be a list of speakers'),
         ("c.jsonl", b"[" * 100_000, r"c\.jsonl, line 1: not a dialogue"),
         ("c.txt", b"hi\nh\xe9llo\n", r"c\.txt, line 2: not UTF-8 \(byte 1"),
     ],
@@ -166,7 +175,7 @@ def test_skipped_bad_lines_are_counted_and_the_rest_is_read(tmp_path: Path, name
 
 
 def test_endless_line_is_bad_and_the_next_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "MAX_LINE_BYTES", 2**20)
+    monkeypatch.setattr(lines, "MAX_LINE_BYTES", 2**20)
     bad = BadLines(skip=True)
     path = write(tmp_path / "c.tsv", b"x" * (2**21 + 5) + b"\n" + PAIR)
     assert texts(list(read_dialogues(path, bad))) == [["how are you?", "fine, thanks"]]
