@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Engine, create_engine, delete, event, func, literal, select
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
+from sqlalchemy import delete, func, literal, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from storage.database import Database, StorageConfig
 from storage.errors import StorageError
-from storage.migrations.upgrade import upgrade
 from storage.records import Conversation, LoggedExchange, ReplyRecord, Speaker, Turn
-from storage.schema import ConversationRow, PersonRow, ReplyRow, TurnRow
+from storage.schema import Base, ConversationRow, PersonRow, ReplyRow, TurnRow
 
-
-@dataclass(frozen=True)
-class StorageConfig:
-    """Where the memory is: any SQLAlchemy URL. ``busy_timeout_s`` bounds the wait for other writers."""
-
-    url: str
-    busy_timeout_s: float = 30.0
+__all__ = ["ConversationStore", "StorageConfig"]
 
 
 class ConversationStore:
@@ -38,13 +29,11 @@ class ConversationStore:
         Raises:
             StorageError: it cannot be opened, is locked, is newer than this program, or is no database.
         """
-        self._name = _without_password(config.url)
-        self._engine = _open_engine(config)
-        with self._session(writes=True) as session:
-            upgrade(session.connection())
+        self._database = Database(config)
+        self._session = self._database.session
 
     def close(self) -> None:
-        self._engine.dispose()
+        self._database.close()
 
     def add_turn(
         self,
@@ -85,7 +74,11 @@ class ConversationStore:
                 raise StorageError(f"turn {turn.id} of {turn.conversation} is gone; its reply was not stored")
             place = asked.conversation
             row = self._append(session, place, "bot", text, moment, None, parent_id=asked.id)
-            values = asdict(reply) | {"seed": str(reply.seed), "candidates": [dict(c) for c in reply.candidates]}
+            values = asdict(reply) | {
+                "seed": str(reply.seed),
+                "settings": _as_json(reply.settings),
+                "candidates": _as_json(reply.candidates),
+            }
             session.add(ReplyRow(turn_id=row.id, **values))
             session.flush()
             session.refresh(row)
@@ -95,7 +88,7 @@ class ConversationStore:
         """Return the last ``limit`` turns of the branch that is being talked in, oldest first."""
         with self._session() as session:
             place = session.scalar(select(ConversationRow).where(ConversationRow.key == conversation))
-            if place is None or place.head_id is None:
+            if place is None or place.head_id is None or limit < 1:
                 return []
             branch = (
                 select(TurnRow.id, TurnRow.parent_id, literal(0).label("age"))
@@ -142,18 +135,18 @@ class ConversationStore:
             places = session.execute(
                 select(ConversationRow.id, ConversationRow.key).order_by(ConversationRow.id)
             ).all()
-            for number, key in places:
+        for number, key in places:
+            with self._session() as session:
                 rows = session.scalars(select(TurnRow).where(TurnRow.conversation_id == number).order_by(TurnRow.id))
                 by_id = {row.id: row for row in rows}
-                for row in by_id.values():
-                    context: list[str] = []
-                    before = row.parent_id
-                    while before is not None and len(context) < context_turns:
-                        context.append(by_id[before].text)
-                        before = by_id[before].parent_id
-                    if context:
-                        speaker = cast(Speaker, row.speaker)
-                        yield LoggedExchange(key, tuple(reversed(context)), row.text, speaker)
+            for row in by_id.values():
+                context: list[str] = []
+                before = row.parent_id
+                while before is not None and len(context) < context_turns:
+                    context.append(by_id[before].text)
+                    before = by_id[before].parent_id
+                if context:
+                    yield LoggedExchange(key, tuple(reversed(context)), row.text, cast(Speaker, row.speaker))
 
     def delete_conversation(self, conversation: str) -> bool:
         """Delete a conversation with all its turns; False where there is none of that name."""
@@ -185,94 +178,37 @@ class ConversationStore:
         return row
 
     def _conversation_row(self, session: Session, key: str, person: str, moment: datetime) -> ConversationRow:
-        place = session.scalar(select(ConversationRow).where(ConversationRow.key == key).with_for_update())
-        if place is None:
-            someone = session.scalar(select(PersonRow).where(PersonRow.key == person))
-            if someone is None:
-                someone = PersonRow(key=person, created=moment)
-                session.add(someone)
-                session.flush()
-            place = ConversationRow(key=key, person_id=someone.id, created=moment, updated=moment)
-            session.add(place)
-            session.flush()
-        return place
+        """Return the conversation, made where it is new, locked against other writers of its turns."""
+        query = select(ConversationRow).where(ConversationRow.key == key).with_for_update()
+        found = session.scalar(query)
+        if found is None:
+            self._insert_new(session, PersonRow, key=person, created=moment)
+            someone = session.scalars(select(PersonRow.id).where(PersonRow.key == person)).one()
+            self._insert_new(session, ConversationRow, key=key, person_id=someone, created=moment, updated=moment)
+            found = session.scalars(query).one()
+        return found
 
-    @contextmanager
-    def _session(self, *, writes: bool = False) -> Iterator[Session]:
-        engine = self._engine.execution_options(backchat_writes=writes)
-        try:
-            with Session(engine, expire_on_commit=False) as session, session.begin():
-                yield session
-        except OperationalError as error:
-            raise StorageError(_advice(self._name, str(error.orig))) from error
-        except DatabaseError as error:
-            raise StorageError(_advice(self._name, str(error.orig))) from error
-
-
-def _open_engine(config: StorageConfig) -> Engine:
-    try:
-        url = make_url(config.url)
-        if url.get_backend_name() != "sqlite":
-            return create_engine(url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url)
-        if url.database and url.database != ":memory:":
-            _make_private_file(Path(url.database))
-        engine = create_engine(url, connect_args={"timeout": config.busy_timeout_s})
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
-        raise StorageError(
-            f"{_without_password(config.url)}: not a usable database URL ({error}). SQLite is sqlite:///FILE; "
-            "PostgreSQL needs the extra: pip install 'backchat[postgres]'"
-        ) from error
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: Any, _: Any) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves, below
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Any) -> None:
-        # A writer that begins as a reader cannot wait for another writer; it would fail at once.
-        is_writer = connection.get_execution_options().get("backchat_writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
-
-    return engine
-
-
-def _make_private_file(path: Path) -> None:
-    """Make the database file readable by its owner alone; SQLite gives its side files the same mode."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise StorageError(
-            f"{path}: cannot be opened for writing ({error.strerror}). Set BACKCHAT_DATABASE or BACKCHAT_HOME to a "
-            "place of your own, or talk with --off-record"
-        ) from error
-
-
-def _advice(name: str, problem: str) -> str:
-    hints = {
-        "locked": "another program holds it; close that, or try again",
-        "not a database": "the file is something else; move it away, or set BACKCHAT_DATABASE to another file",
-        "malformed": "the file is damaged; restore a copy, or move it away to start anew",
-        "readonly": "it may not be written; mend its mode, or talk with --off-record",
-        "disk is full": "make room on the disk",
-        "refused": "is the server running, and the address right?",
-    }
-    hint = next((hint for sign, hint in hints.items() if sign in problem), "see `backchat doctor`")
-    return f"{name}: {problem.strip().splitlines()[0]}: {hint}"
-
-
-def _without_password(url: str) -> str:
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return "the database"
+    @staticmethod
+    def _insert_new(session: Session, table: type[Base], **values: Any) -> None:
+        """Insert a row unless another process was quicker."""
+        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        session.execute(insert(table).values(**values).on_conflict_do_nothing())
 
 
 def _storable(text: str) -> str:
     """Replace what no database takes: NUL (refused by PostgreSQL) and lone surrogates (no UTF-8 form)."""
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+def _as_json(value: Any) -> Any:
+    """Return a value in JSON's own types; it has no infinities and no NaN, which become null."""
+    if isinstance(value, Mapping):
+        return {str(key): _as_json(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_as_json(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return _storable(value) if isinstance(value, str) else value
 
 
 def _turn(row: TurnRow, conversation: str) -> Turn:

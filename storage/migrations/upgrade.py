@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
@@ -9,38 +10,63 @@ from sqlalchemy import Connection, inspect, text
 from storage.errors import StorageError
 from storage.migrations import HEAD
 
+_LOCK_KEY = 0x6261636B63686174  # "backchat": whoever holds this advisory lock may change the schema
 
-def upgrade(connection: Connection) -> None:
-    """Apply the missing revisions within the connection's transaction.
+
+@dataclass(frozen=True)
+class Revision:
+    """The revision that a database is at; None where it is empty."""
+
+    id: str | None
+
+    @property
+    def is_newest(self) -> bool:
+        return self.id == HEAD
+
+
+def find_revision(connection: Connection, name: str) -> Revision:
+    """Return the revision of the database called ``name``.
 
     Raises:
         StorageError: the schema is newer than this program, or is not ours.
     """
-    found = _revision(connection)
-    if found == HEAD:
-        return
-    known = {path.stem.split("_")[0] for path in (Path(__file__).parent / "versions").glob("[0-9]*.py")}
-    if found is not None and found not in known:
+    tables = inspect(connection).get_table_names()
+    if not tables:
+        return Revision(None)
+    if "alembic_version" not in tables or "conversations" not in tables:
         raise StorageError(
-            f"the database has schema {found}, this version knows up to {HEAD}: a newer Backchat wrote it. "
+            f"{name}: another program's database (it holds {', '.join(sorted(tables)[:3])}). "
+            "Set BACKCHAT_DATABASE to a database of its own"
+        )
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    known = {path.stem.split("_")[0] for path in (Path(__file__).parent / "versions").glob("[0-9]*.py")}
+    if found not in known:
+        raise StorageError(
+            f"{name}: its schema is {found}, and this version knows up to {HEAD}: a newer Backchat wrote it. "
             "Upgrade Backchat, or set BACKCHAT_DATABASE to another database"
         )
+    return Revision(found)
+
+
+def upgrade(connection: Connection, name: str) -> None:
+    """Apply the missing revisions within the connection's transaction; the database is as it was if one fails.
+
+    Raises:
+        StorageError: as ``find_revision``; or rows of the old schema refer to rows that are not there.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+    if find_revision(connection, name).is_newest:
+        return  # another process was quicker
     from alembic import command
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
-
-
-def _revision(connection: Connection) -> str | None:
-    tables = inspect(connection).get_table_names()
-    if "alembic_version" not in tables:
-        if tables:
-            raise StorageError(
-                f"the database holds other tables ({', '.join(sorted(tables)[:3])}) and none of ours; "
-                "set BACKCHAT_DATABASE to a database of its own"
-            )
-        return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if connection.dialect.name == "sqlite" and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
+        raise StorageError(
+            f"{name}: some of its rows refer to rows that are not there, so it was not upgraded. "
+            "Restore a copy, or move it away to start anew"
+        )

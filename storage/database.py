@@ -1,0 +1,195 @@
+"""The database itself: opening it, one transaction a call, and what its failures mean."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from sqlite3 import OperationalError as SQLiteError
+from typing import Any
+
+from sqlalchemy import URL, Engine, StaticPool, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm import Session
+
+from storage.errors import StorageError
+from storage.migrations.upgrade import find_revision, upgrade
+
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON")
+_HINTS = {
+    "locked": "another program holds it; close that, or try again",
+    "not a database": "the file is something else; move it away, or set BACKCHAT_DATABASE to another file",
+    "malformed": "the file is damaged; restore a copy, or move it away to start anew",
+    "readonly": "it, or its folder, may not be written; mend the mode, or talk with --off-record",
+    "unable to open": "its folder must exist and be writable; mend that, or talk with --off-record",
+    "disk is full": "make room on the disk",
+    "disk I/O error": "the disk is full or failing; make room, or move the file to another disk",
+    "refused": "is the server running, and the address right?",
+    "lock timeout": "another program holds it; try again",
+    "timeout expired": "the server did not answer; is it running, and the address right?",
+    "No such file": "is the server running, and the address right?",
+    "does not exist": "make it with the server's own tools, or mend BACKCHAT_DATABASE",
+    "authentication failed": "mend the user and password in BACKCHAT_DATABASE",
+}
+
+
+@dataclass(frozen=True)
+class StorageConfig:
+    """Where the memory is: any SQLAlchemy URL. ``busy_timeout_s`` bounds the wait for other writers."""
+
+    url: str
+    busy_timeout_s: float = 30.0
+
+
+class Database:
+    """An open database with the newest schema; safe to share between threads.
+
+    ``name`` is what messages call it: the file, or the address without its password.
+
+    Raises:
+        StorageError: it cannot be opened, is locked, is newer than this program, or is no database of ours.
+    """
+
+    def __init__(self, config: StorageConfig) -> None:
+        url = _parse(config.url)
+        self.is_sqlite = url.get_backend_name() == "sqlite"
+        is_in_memory = self.is_sqlite and url.database in (None, "", ":memory:")
+        self.path = Path(url.database) if self.is_sqlite and url.database and not is_in_memory else None
+        self.name = str(self.path) if self.path else url.render_as_string(hide_password=True)
+        if self.path is not None:
+            _make_private_file(self.path)
+        try:
+            self.engine = _sqlite_engine(url, config, is_in_memory) if self.is_sqlite else _server_engine(url, config)
+        except (ArgumentError, NoSuchModuleError, ImportError) as error:
+            raise _unusable(self.name, error) from error
+        # One connection is all that a database in memory has.
+        self._turnstile = threading.Lock() if is_in_memory else nullcontext()
+        try:
+            self._bring_up_to_date()
+        except BaseException:
+            self.engine.dispose()
+            raise
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def session(self, *, writes: bool = False, upgrades: bool = False) -> Iterator[Session]:
+        """Open a transaction, committed at the end of the block and undone when the block raises.
+
+        Nothing may be yielded to a caller from within: a reader that lingers keeps the write-ahead log growing.
+
+        Raises:
+            StorageError: the database failed or did not answer in time.
+        """
+        engine = self.engine.execution_options(backchat_writes=writes, backchat_upgrades=upgrades)
+        try:
+            with self._turnstile, Session(engine, expire_on_commit=False) as session, session.begin():
+                yield session
+        except DBAPIError as error:
+            raise StorageError(self._advice(str(error.orig))) from error
+        except UnicodeEncodeError as error:
+            raise StorageError(f"{self.name}: a name holds bytes that are no text, and cannot be stored") from error
+        except PoolTimeoutError as error:
+            raise StorageError(f"{self.name}: too many at once; try again") from error
+
+    def _bring_up_to_date(self) -> None:
+        with self.session() as session:
+            if find_revision(session.connection(), self.name).is_newest:
+                return
+        with self.session(writes=True, upgrades=True) as session:
+            upgrade(session.connection(), self.name)
+
+    def _advice(self, problem: str) -> str:
+        hint = next((hint for sign, hint in _HINTS.items() if sign in problem), "see `backchat doctor`")
+        return f"{self.name}: {problem.strip().splitlines()[0]}: {hint}"
+
+
+def _parse(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError as error:
+        raise _unusable("BACKCHAT_DATABASE", error) from error
+
+
+def _unusable(name: str, error: Exception) -> StorageError:
+    reason = str(error).splitlines()[0]
+    return StorageError(
+        f"{name}: not a usable database URL ({reason}). SQLite is sqlite:///FILE; "
+        "PostgreSQL is postgresql://USER@HOST/NAME and needs the extra: pip install 'backchat[postgres]'"
+    )
+
+
+# Both engines hide parameters from errors: they are what people wrote, and a traceback would show them.
+
+
+def _server_engine(url: URL, config: StorageConfig) -> Engine:
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    patience: dict[str, Any] = {}
+    if url.get_backend_name() == "postgresql":
+        # PostgreSQL takes 0 for "for ever".
+        patience = {
+            "connect_timeout": max(2, round(config.busy_timeout_s)),
+            "options": f"-c lock_timeout={max(1, round(config.busy_timeout_s * 1000))}",
+        }
+    return create_engine(url, connect_args=patience, pool_pre_ping=True, hide_parameters=True)
+
+
+def _sqlite_engine(url: URL, config: StorageConfig, is_in_memory: bool) -> Engine:
+    connect_args: dict[str, Any] = {"timeout": config.busy_timeout_s}
+    if is_in_memory:
+        connect_args["check_same_thread"] = False
+        engine = create_engine(url, connect_args=connect_args, poolclass=StaticPool, hide_parameters=True)
+    else:
+        engine = create_engine(url, connect_args=connect_args, hide_parameters=True)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves, below
+        if is_in_memory:
+            connection.execute("PRAGMA temp_store=MEMORY")  # a large sort must not reach the disk either
+        deadline = time.monotonic() + config.busy_timeout_s
+        for pragma in _PRAGMAS:
+            _execute_patiently(connection, f"PRAGMA {pragma}", deadline)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        options = connection.get_execution_options()
+        # A table that a migration builds anew is dropped first; that must not take the rows that refer to it.
+        connection.exec_driver_sql(f"PRAGMA foreign_keys={'OFF' if options.get('backchat_upgrades') else 'ON'}")
+        # A writer that begins as a reader cannot wait for another writer; it would fail at once.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get("backchat_writes") else "BEGIN")
+
+    return engine
+
+
+def _execute_patiently(connection: Any, statement: str, deadline: float) -> None:
+    """Repeat a statement while the database is locked: the change to WAL does not honour SQLite's own timeout."""
+    while True:
+        try:
+            connection.execute(statement)
+        except SQLiteError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _make_private_file(path: Path) -> None:
+    """Make the database file readable by its owner alone; SQLite gives its side files the same mode."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise StorageError(
+            f"{path}: cannot be opened for writing ({error.strerror}). Set BACKCHAT_DATABASE or BACKCHAT_HOME to a "
+            "place of your own, or talk with --off-record"
+        ) from error

@@ -1,0 +1,96 @@
+"""Databases for the tests: SQLite files, and a private PostgreSQL server where its programs are at hand."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from storage.store import ConversationStore, StorageConfig
+
+_PROGRAMS = Path("/usr/lib/postgresql")
+
+
+class PostgresServer:
+    """A server of our own on a Unix socket, without durability: it lives as long as the tests."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs, self._folder = programs, folder
+        self._numbers = itertools.count()
+        self._prefix: list[str] = []
+        if os.geteuid() == 0:  # the server refuses to run as root
+            account = pwd.getpwnam("postgres")
+            os.chown(folder, account.pw_uid, account.pw_gid)
+            self._prefix = ["runuser", "-u", "postgres", "--"]
+        data = str(folder / "data")
+        self._run(
+            "initdb", "-D", data, "-A", "trust", "-U", "backchat", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"
+        )
+        settings = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off -c max_connections=60"
+        self._run("pg_ctl", "-D", data, "-l", str(folder / "log"), "-w", "-o", settings, "start")
+
+    def new_database(self) -> str:
+        """Make an empty database and return its address."""
+        name = f"test_{next(self._numbers)}"
+        self._run("createdb", "-h", str(self._folder), "-U", "backchat", name)
+        return f"postgresql://backchat@/{name}?host={self._folder}"
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "-w", "stop")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [*self._prefix, str(self._programs / program), *arguments]
+        done = subprocess.run(
+            command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    programs = sorted(_PROGRAMS.glob("*/bin/initdb"))
+    on_path = shutil.which("initdb")
+    if not programs and on_path is None:
+        pytest.skip("PostgreSQL is not installed; `make postgres` fetches it on Debian")
+    pytest.importorskip("psycopg", reason="the extra postgres is not installed")
+    # Not below pytest's own folder, which other users may not enter; and a socket's path must be short.
+    folder = Path(tempfile.mkdtemp(prefix="backchat-postgres-", dir="/tmp"))
+    try:
+        server = PostgresServer(programs[-1].parent if programs else Path(str(on_path)).parent, folder)
+        yield server
+        server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> str:
+    return postgres_server.new_database()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'conversations.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The address of an empty database of either kind: what holds for one holds for the other."""
+    url = request.getfixturevalue(f"{request.param}_url")
+    assert isinstance(url, str)
+    return url
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[ConversationStore]:
+    opened = ConversationStore(StorageConfig(database_url, busy_timeout_s=20))
+    yield opened
+    opened.close()
