@@ -109,9 +109,12 @@ def _converse(
         last = store.conversations(person=person, limit=1) if continue_last else []
         place = conversation or (last[0].key if last else new_conversation())
         if message is None and sys.stdin.isatty() and sys.stdout.isatty():
+            from bot.talk import Talk
             from bot.terminal import TerminalChat
 
-            TerminalChat(dialogue, slot, place, person, settings, off_record=off_record).run()
+            history = settings.home / "history" if settings.chat.keep_history and not off_record else None
+            talk = Talk(dialogue, person, place)
+            TerminalChat(talk, slot.engine.model_id, history_file=history, off_record=off_record).run()
             return
         for text in _lines(sys.stdin.buffer) if message is None else [message]:
             answer = dialogue.respond(place, text, person=person)
