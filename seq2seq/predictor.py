@@ -17,6 +17,7 @@ from seq2seq.model_files import ModelDir, load_model_dir
 from seq2seq.ranking import RankTerms, blandness, repetition
 from seq2seq.runtime import Runtime
 from seq2seq.scheduler import DecodingLoop, Job, Scheduler, Task
+from seq2seq.scoring import ManyScoring
 from seq2seq.search import Bans, BeamSearch, Hypothesis, Program, Sampling, Scoring
 from seq2seq.tokenizer import Tokenizer, reverse_source_ids, source_ids, target_ids
 
@@ -235,6 +236,45 @@ class Predictor:
     @cached_property
     def _scheduler(self) -> Scheduler:
         return Scheduler(self.runtime)
+
+    def judge(
+        self,
+        contexts: Sequence[Sequence[str]],
+        responses: Sequence[Sequence[str]],
+        personas: Sequence[Sequence[str]] = (),
+    ) -> list[list[RankTerms]]:
+        """Judge given responses, any number to each context, by the terms that ``rank`` goes by."""
+        lines = personas or [()] * len(contexts)
+        turns = [self.tokenizer.encode_batch(list(context)[-self.config.context_turns :]) for context in contexts]
+        replies = [[tuple(ids) for ids in self.tokenizer.encode_batch(list(given))] for given in responses]
+        forward = [ManyScoring([target_ids(ids) for ids in given]) for given in replies]
+        asked: dict[tuple[int, ...], dict[int, int]] = {}  # reply -> number of its context -> place in the scoring
+        for number, given in enumerate(replies):
+            for ids in given:
+                places = asked.setdefault(ids, {})
+                places.setdefault(number, len(places))
+        backward = {
+            ids: ManyScoring([target_ids(turns[number][-1], _REVERSE_TOKENS) for number in places])
+            for ids, places in asked.items()
+        }
+        loop = DecodingLoop(self.runtime)
+        for context, persona, scoring in zip(contexts, lines, forward, strict=True):
+            loop.start(_single(Job(self._source(context, persona), scoring)))
+        for ids, scoring in backward.items():
+            loop.start(_single(Job(reverse_source_ids(ids, self.config.max_source_tokens), scoring)))
+        loop.run()
+        return [
+            [
+                RankTerms(
+                    forward=mean,
+                    reverse=backward[ids].means[asked[ids][number]],
+                    repetition=repetition(ids, turns[number]),
+                    blandness=blandness(ids, self._unigrams),
+                )
+                for ids, mean in zip(given, forward[number].means, strict=True)
+            ]
+            for number, given in enumerate(replies)
+        ]
 
 
 def _single(job: Job) -> Task[None]:
