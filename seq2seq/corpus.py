@@ -86,7 +86,7 @@ class FileCorpus:
 
     def __init__(self, path: Path, *, skip_bad_lines: bool = False) -> None:
         self.path = path
-        self.name = str(path)
+        self.name = path.name
         self.bad_lines = BadLines(skip_bad_lines)
 
     def __iter__(self) -> Iterator[Dialogue]:

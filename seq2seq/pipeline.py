@@ -193,6 +193,7 @@ def _publish(
         token_log_frequencies(train_data, model.config.vocab_size),
         {
             "parent": asked.parent,
+            "parameters": sum(weight.numel() for weight in model.parameters()),
             "run": run.run_id,
             **{key: run.facts[key] for key in kept},
             "results": results,

@@ -40,7 +40,7 @@ def start_run(folder: Path, tokenizer: Tokenizer, facts: Mapping[str, Any]) -> N
         "run": folder.name,
         "code_version": code_version(),
         "machine": {
-            "processor": _processor(),
+            "processor": processor_name(),
             "cores": os.cpu_count(),
             "python": platform.python_version(),
             "processes": int(os.environ.get("WORLD_SIZE", 1)),
@@ -76,7 +76,8 @@ def open_run(runs_dir: Path, run_id: str) -> Run:
         raise TrainingError(f"{path}: not a readable run ({error})") from error
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """Return the processor's name as its maker calls it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
