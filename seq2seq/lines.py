@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
@@ -34,11 +35,17 @@ class BadLines:
 def numbered_lines(
     stream: IO[bytes], name: str, bad: BadLines, *, keep_blank: bool = False
 ) -> Iterator[tuple[str, str]]:
-    """Yield ``(where, line)`` without line ends and without a byte order mark; blank lines only if asked."""
+    """Yield ``(where, line)`` without line ends and without a byte order mark; blank lines only if asked.
+
+    Raises:
+        CorpusError: the file is UTF-16, or has a bad line to raise for.
+    """
     number = 0
     while raw := stream.readline(MAX_LINE_BYTES + 1):
         number += 1
         where = f"{name}, line {number}"
+        if number == 1 and raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise CorpusError(f"{name}: is UTF-16, not UTF-8. Open it in an editor, and save it as UTF-8.")
         if len(raw) > MAX_LINE_BYTES:
             while raw and not raw.endswith(b"\n"):
                 raw = stream.readline(MAX_LINE_BYTES)

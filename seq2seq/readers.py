@@ -13,6 +13,9 @@ from typing import IO, Any, Protocol
 
 from seq2seq.dialogues import ANYONE, UNNAMED_SOURCE, Dialogue, make_dialogue
 from seq2seq.errors import CorpusError
+from seq2seq.exports.chat_json import read_chat_json
+from seq2seq.exports.chat_text import is_chat_text, read_chat_text
+from seq2seq.exports.notes import ChatNotes, NotAChatError
 from seq2seq.lines import BadLines, numbered_lines
 
 _MAX_TXT_MESSAGES = 1000
@@ -25,19 +28,39 @@ class Reader(Protocol):
     def __call__(self, stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]: ...
 
 
-def read_dialogues(path: Path, bad: BadLines | None = None) -> Iterator[Dialogue]:
+def read_dialogues(path: Path, bad: BadLines | None = None, file_format: str | None = None) -> Iterator[Dialogue]:
     """Yield the dialogues of a file in any known format, in file order.
+
+    Args:
+        bad: what becomes of bad lines; ``ChatNotes`` also sets how chats are cut, and notes what was skipped.
+        file_format: one of ``FORMAT_NAMES``; None tells it by the file's name and content.
 
     Raises:
         CorpusError: the file is missing, of an unknown format or damaged, or has a bad line to raise for.
     """
-    bad = bad or BadLines()
-    read = _reader_for(path.name, str(path))
+    if path.is_dir():
+        raise CorpusError(f"{path}: is a folder. Name the file in it: result.json, _chat.txt, message_1.json ...")
     try:
         with path.open("rb") as stream:
-            yield from read(stream, str(path), bad)
+            yield from read_stream(stream, str(path), bad or BadLines(), file_format)
     except OSError as error:
         raise CorpusError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def read_stream(stream: IO[bytes], name: str, bad: BadLines, file_format: str | None = None) -> Iterator[Dialogue]:
+    """Yield the dialogues of an open file, as ``read_dialogues`` does; ``name`` tells its format where none is given.
+
+    Raises:
+        CorpusError: as ``read_dialogues`` does.
+    """
+    if file_format is None or _format(name) == ".zip":
+        read = _reader_for(name)
+    elif file_format in FORMAT_NAMES:
+        read = _FORCED_READERS[file_format]
+        read = read_gzipped(read) if _format(name).endswith(".gz") else read
+    else:
+        raise CorpusError(f"{file_format}: no such format; there are {', '.join(FORMAT_NAMES)}")
+    return read(stream, name, bad)
 
 
 def read_jsonl(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
@@ -56,6 +79,20 @@ def read_jsonl(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue
             yield dialogue
 
 
+def jsonl_line(dialogue: Dialogue) -> str:
+    """Return a dialogue as ``read_jsonl`` reads it, with its line end."""
+    value: dict[str, Any] = {
+        "id": dialogue.id,
+        "source": dialogue.source,
+        "turns": [{"speaker": turn.speaker, "text": turn.text} for turn in dialogue.turns],
+    }
+    if dialogue.personas:
+        value["persona"] = {speaker: list(sentences) for speaker, sentences in dialogue.personas.items()}
+    if dialogue.responders is not None:
+        value["responders"] = sorted(dialogue.responders)
+    return json.dumps(value, ensure_ascii=False) + "\n"
+
+
 def read_tsv(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
     """Read a source and its target a line, with a tab between; a header of these names is left out."""
     rows = ((where, line.split("\t")) for where, line in numbered_lines(stream, name, bad))
@@ -68,6 +105,11 @@ def read_csv(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
 
 
 def read_txt(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
+    """Read a chat export, where dates stand in front of messages, or else plain text."""
+    return (read_chat_text if is_chat_text(stream) else read_plain_text)(stream, name, bad)
+
+
+def read_plain_text(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
     """Read a message a line, two speakers by turns, with a blank line between dialogues.
 
     Text without blank lines is cut after 1,000 messages, so that no file has to stand in memory.
@@ -100,7 +142,10 @@ def read_zip(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
             for member in sorted(members, key=lambda member: member.filename):
                 read = _ZIPPED_READERS[_format(member.filename)]
                 with archive.open(member) as unpacked_stream:
-                    yield from read(unpacked_stream, f"{name}, {member.filename}", bad)
+                    try:
+                        yield from read(unpacked_stream, f"{name}, {member.filename}", bad)
+                    except NotAChatError as error:  # an account's archive holds much else
+                        ChatNotes.of(bad).remarks.append(f"left out: {error}")
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, EOFError) as error:
         raise CorpusError(f"{name}: not a readable zip archive ({error})") from error
 
@@ -127,9 +172,24 @@ _ZIPPED_READERS: dict[str, Reader] = {
     ".csv.gz": read_gzipped(read_csv),
     ".txt": read_txt,
     ".txt.gz": read_gzipped(read_txt),
+    ".json": read_chat_json,
+    ".json.gz": read_gzipped(read_chat_json),
 }
 _READERS: dict[str, Reader] = {**_ZIPPED_READERS, ".zip": read_zip}
 FORMATS = tuple(_READERS)
+_FORCED_READERS: dict[str, Reader] = {
+    "telegram": read_chat_json,
+    "whatsapp": read_chat_text,
+    "discord": read_chat_json,
+    "signal": read_chat_text,
+    "instagram": read_chat_json,
+    "jsonl": read_jsonl,
+    "tsv": read_tsv,
+    "csv": read_csv,
+    "txt": read_plain_text,
+}
+FORMAT_NAMES = tuple(_FORCED_READERS)
+CHAT_FORMAT_NAMES = FORMAT_NAMES[:5]
 
 
 def _format(file_name: str) -> str:
@@ -138,10 +198,11 @@ def _format(file_name: str) -> str:
     return "".join(suffixes[-2:]) if suffixes[-1:] == [".gz"] else "".join(suffixes[-1:])
 
 
-def _reader_for(file_name: str, where: str) -> Reader:
-    reader = _READERS.get(_format(file_name))
+def _reader_for(name: str) -> Reader:
+    reader = _READERS.get(_format(name))
     if reader is None:
-        raise CorpusError(f"{where}: unknown format {_format(file_name)!r}; known are {', '.join(FORMATS)}")
+        hint = ". Export the chat as JSON instead" if _format(name) in (".html", ".htm") else ""
+        raise CorpusError(f"{name}: unknown format {_format(name)!r}; known are {', '.join(FORMATS)}{hint}")
     return reader
 
 

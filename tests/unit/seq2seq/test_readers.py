@@ -10,8 +10,9 @@ import pytest
 from seq2seq import lines
 from seq2seq.dialogues import ANYONE, Dialogue
 from seq2seq.errors import CorpusError
+from seq2seq.exports.notes import ChatNotes
 from seq2seq.lines import BadLines
-from seq2seq.readers import read_dialogues
+from seq2seq.readers import jsonl_line, read_dialogues
 
 PAIR = b"how are you?\tfine, thanks\n"
 
@@ -192,6 +193,63 @@ def test_damaged_gzip_is_an_error(tmp_path: Path, damage: slice) -> None:
 def test_unknown_format_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"c\.docx: unknown format '\.docx'; known are \.jsonl, .*\.zip"):
         read(write(tmp_path / "c.docx", "hi"))
+
+
+CHAT_JSON = json.dumps(
+    {
+        "name": "Ann",
+        "type": "personal_chat",
+        "id": 7,
+        "messages": [
+            {"id": n, "type": "message", "date": "2024-05-20T10:00:00", "from": who, "from_id": who, "text": text}
+            for n, (who, text) in enumerate([("Ann", "hi"), ("Bob", "hello")])
+        ],
+    }
+)
+CHAT_TEXT = "20/05/2024, 10:00 - Ann: hi\n20/05/2024, 10:01 - Bob: hello\n"
+
+
+@pytest.mark.parametrize(("name", "content"), [("result.json", CHAT_JSON), ("chat.txt", CHAT_TEXT)])
+def test_chat_export_is_a_corpus_packed_or_not(tmp_path: Path, name: str, content: str) -> None:
+    assert read(write(tmp_path / name, content)) == [["hi", "hello"]]
+    assert read(write(tmp_path / f"{name}.gz", gzip.compress(content.encode()))) == [["hi", "hello"]]
+
+
+def test_zip_of_exports_is_read_and_what_is_no_chat_is_noted(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.writestr("ChatExport/result.json", CHAT_JSON)
+        archive.writestr("WhatsApp Chat with Bob/_chat.txt", CHAT_TEXT)
+        archive.writestr("settings/profile.json", '{"profile_user": []}')
+        archive.writestr("media/cat.jpg", "\xff\xd8")
+    notes = ChatNotes()
+    assert texts(list(read_dialogues(tmp_path / "c.zip", notes))) == [["hi", "hello"], ["hi", "hello"]]
+    assert notes.formats == ["Telegram chat", "WhatsApp chat"]
+    assert any(remark.startswith("left out: ") and "profile_user" in remark for remark in notes.remarks)
+
+
+def test_format_can_be_named_where_the_file_does_not_tell(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "chat.txt", CHAT_TEXT)) == [["hi", "hello"]]
+    plain = texts(list(read_dialogues(tmp_path / "chat.txt", file_format="txt")))
+    assert plain == [CHAT_TEXT.splitlines()]
+    backup = write(tmp_path / "backup.2024", CHAT_JSON)
+    assert texts(list(read_dialogues(backup, file_format="telegram"))) == [["hi", "hello"]]
+    with pytest.raises(CorpusError, match=r"fax: no such format; there are telegram, whatsapp, .*txt"):
+        list(read_dialogues(backup, file_format="fax"))
+
+
+def test_page_of_an_export_and_its_folder_say_what_to_name_instead(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"messages\.html: unknown format .* Export the chat as JSON instead"):
+        read(write(tmp_path / "messages.html", "<html>"))
+    with pytest.raises(CorpusError, match=r"is a folder\. Name the file in it: result\.json"):
+        read(tmp_path)
+
+
+def test_dialogue_is_written_as_it_is_read(tmp_path: Path) -> None:
+    lines = json_line(
+        ("A", "hi"), ("B", "\u00fc \u2028"), id="1", source="s", persona={"B": ["x."]}, responders=["B"]
+    )
+    (dialogue,) = read_dialogues(write(tmp_path / "c.jsonl", lines))
+    assert list(read_dialogues(write(tmp_path / "d.jsonl", jsonl_line(dialogue)))) == [dialogue]
 
 
 def test_missing_file_is_an_error_not_a_traceback(tmp_path: Path) -> None:
