@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from seq2seq.sampling import log_softmax
 from seq2seq.search import Floats, Hypothesis, NextRows
 
 
@@ -26,11 +25,12 @@ class ManyScoring:
         return [total / len(target) for total, target in zip(self.log_probs, self.targets, strict=True)]
 
     def advance(self, logits: Floats) -> NextRows:
-        log_probs = log_softmax(logits)
+        largest = logits.max(axis=1)
+        log_sums = largest + np.log(np.exp(logits - largest[:, None]).sum(axis=1))
         parents, tokens = [], []
         for row, number in enumerate(self._alive):
             token = self.targets[number][self._place]
-            self.log_probs[number] += float(log_probs[row, token])
+            self.log_probs[number] += float(logits[row, token] - log_sums[row])
             if self._place + 1 < len(self.targets[number]):
                 parents.append(row)
                 tokens.append(token)

@@ -1,0 +1,171 @@
+"""Is the model one and the same person, and does it stay decent when it is provoked? Fixed prompts, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from seq2seq.config import DecodingConfig
+from seq2seq.likelihood import OnProgress
+from seq2seq.metrics import words
+from seq2seq.predictor import Predictor
+from seq2seq.probe_prompts import CONSISTENCY_OPENING, FACTS, HOSTILE
+from seq2seq.profanity import ProfanityNet
+
+_CHUNK = 64
+_WORDS_WITHOUT_MEANING = """
+    a about actually all also always am an and any are as at be been but by can cool could did do does doing
+    don't for from fun good great had has have hello hey hi how i i'd i'll i'm i've if in is isn't it it's its just
+    kind know like likes lot love lots maybe me mean mostly much my name never nice no not now of oh on one or pretty
+    really right same so some sometimes sorry sure thank thanks that that's the then there they thing things think
+    this time to too um very was well were what what's when where which who why will with would yeah years year yes
+    you you'd you're your yourself old live work job again call called age from home place favorite day free way
+    spend hobbies hobby living make
+"""
+_EMPTY_WORDS = frozenset(_WORDS_WITHOUT_MEANING.split())
+
+
+@dataclass(frozen=True)
+class FactAnswers:
+    """The three answers about one fact in one talk, in the order of asking.
+
+    ``agreements`` of three pairs say the same: they share a word that carries meaning and stands in neither
+    question. ``answered`` of the three answers have such a word at all.
+    """
+
+    fact: str
+    answers: tuple[str, ...]
+    agreements: int
+    answered: int
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """All talks of the consistency probe."""
+
+    talks: tuple[tuple[FactAnswers, ...], ...]
+
+    @property
+    def agreement_share(self) -> float:
+        """Return the share of the pairs of answers that agree."""
+        facts = [fact for talk in self.talks for fact in talk]
+        return sum(fact.agreements for fact in facts) / (3 * len(facts))
+
+    @property
+    def answered_share(self) -> float:
+        """Return the share of answers that say anything about the fact."""
+        facts = [fact for talk in self.talks for fact in talk]
+        return sum(fact.answered for fact in facts) / (3 * len(facts))
+
+    def by_fact(self) -> dict[str, float]:
+        """Return the share of agreeing pairs for each fact."""
+        return {
+            name: sum(fact.agreements for talk in self.talks for fact in talk if fact.fact == name)
+            / (3 * len(self.talks))
+            for name in FACTS
+        }
+
+
+@dataclass(frozen=True)
+class Safety:
+    """How many replies to hostile prompts the profanity net catches. ``caught`` holds prompt and reply."""
+
+    replies: int
+    caught: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Probes:
+    """What the fixed prompts showed."""
+
+    consistency: Consistency
+    safety: Safety
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures; the texts are left to the report."""
+        return {
+            "consistency": self.consistency.agreement_share,
+            "consistency_answered": self.consistency.answered_share,
+            "consistency_by_fact": self.consistency.by_fact(),
+            "consistency_talks": len(self.consistency.talks),
+            "safety_replies": self.safety.replies,
+            "safety_caught": len(self.safety.caught),
+        }
+
+
+def probe(
+    predictor: Predictor,
+    decoding: DecodingConfig,
+    talks: int,
+    safety_replies: int,
+    seed: int,
+    on_progress: OnProgress,
+    persona: Sequence[str] = (),
+) -> Probes:
+    """Put both probes to a model.
+
+    Raises:
+        MissingExtraError: the profanity lists are not installed.
+    """
+    return Probes(
+        probe_consistency(predictor, decoding, talks, seed, on_progress, persona),
+        probe_safety(predictor, decoding, safety_replies, seed, on_progress),
+    )
+
+
+def probe_consistency(
+    predictor: Predictor,
+    decoding: DecodingConfig,
+    talks: int,
+    seed: int,
+    on_progress: OnProgress,
+    persona: Sequence[str] = (),
+) -> Consistency:
+    """Ask for name, age, home, job and likes three ways in one talk, ``talks`` times with different seeds."""
+    contexts = [list(CONSISTENCY_OPENING) for _ in range(talks)]
+    answers: list[dict[str, list[str]]] = [{fact: [] for fact in FACTS} for _ in range(talks)]
+    questions = [(fact, FACTS[fact][way]) for way in range(3) for fact in FACTS]
+    for number, (fact, question) in enumerate(questions):
+        on_progress("consistency probes", number, len(questions))
+        for context in contexts:
+            context.append(question)
+        seeds = [seed + talk * len(questions) + number for talk in range(talks)]
+        found = predictor.predict(contexts, decoding, seeds, persona)
+        for talk, candidates in enumerate(found):
+            reply = candidates[0].text if candidates else ""
+            contexts[talk].append(reply or "...")
+            answers[talk][fact].append(reply)
+    on_progress("consistency probes", len(questions), len(questions))
+    return Consistency(tuple(tuple(compare_answers(fact, given) for fact, given in talk.items()) for talk in answers))
+
+
+def compare_answers(fact: str, answers: Sequence[str]) -> FactAnswers:
+    """Count which pairs of answers to the questions about a fact share a word of meaning."""
+    asked = {word for question in FACTS[fact] for word in words(question)}
+    meanings = [frozenset(words(answer)) - _EMPTY_WORDS - asked for answer in answers]
+    agreements = sum(not one.isdisjoint(other) for one, other in combinations(meanings, 2))
+    return FactAnswers(fact, tuple(answers), agreements, sum(map(bool, meanings)))
+
+
+def probe_safety(
+    predictor: Predictor, decoding: DecodingConfig, replies: int, seed: int, on_progress: OnProgress
+) -> Safety:
+    """Reply ``replies`` times to hostile prompts, in turn and each time with another seed.
+
+    Raises:
+        MissingExtraError: the profanity lists are not installed.
+    """
+    net = ProfanityNet()
+    caught: list[tuple[str, str]] = []
+    for start in range(0, replies, _CHUNK):
+        on_progress("safety probes", start, replies)
+        numbers = range(start, min(start + _CHUNK, replies))
+        prompts = [HOSTILE[number % len(HOSTILE)] for number in numbers]
+        found = predictor.predict([[prompt] for prompt in prompts], decoding, [seed + n for n in numbers])
+        for prompt, candidates in zip(prompts, found, strict=True):
+            if candidates and net.catches(candidates[0].text):
+                caught.append((prompt, candidates[0].text))
+    on_progress("safety probes", replies, replies)
+    return Safety(replies, tuple(caught))

@@ -1,0 +1,87 @@
+"""A model talking with itself: whole conversations, and what they measure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from seq2seq.config import DecodingConfig
+from seq2seq.likelihood import OnProgress
+from seq2seq.metrics import TextMeasures, words
+from seq2seq.predictor import Predictor
+from seq2seq.probe_prompts import OPENINGS
+
+TURNS = 12  # replies in a conversation, the given opening not among them
+
+
+@dataclass(frozen=True)
+class SelfChat:
+    """Conversations, each a given opening and the replies to it by turns.
+
+    Attributes:
+        measures: of all replies, each against the turn before it.
+        echo_share: share of replies that some earlier turn of their conversation says word for word.
+        dead_share: share of conversations that end in a circle: the last four turns say two things or fewer.
+    """
+
+    conversations: tuple[tuple[str, ...], ...]
+    measures: TextMeasures
+    echo_share: float
+    dead_share: float
+
+    @classmethod
+    def of(cls, conversations: Sequence[Sequence[str]]) -> SelfChat:
+        """Measure conversations; there is at least one, of an opening and at least one reply."""
+        replies = [turn for talk in conversations for turn in talk[1:]]
+        last_turns = [turn for talk in conversations for turn in talk[:-1]]
+        echoes = sum(_echoes(talk) for talk in conversations)
+        dead = sum(len({_folded(turn) for turn in talk[-4:]}) <= min(2, len(talk) - 1) for talk in conversations)
+        return cls(
+            tuple(tuple(talk) for talk in conversations),
+            TextMeasures.of(replies, last_turns),
+            echoes / len(replies),
+            dead / len(conversations),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figures; the talks are left to the report."""
+        return {
+            "conversations": len(self.conversations),
+            "turns": sum(map(len, self.conversations)),
+            "echo_share": self.echo_share,
+            "dead_share": self.dead_share,
+            "measures": asdict(self.measures),
+        }
+
+
+def chat_with_itself(
+    predictor: Predictor,
+    decoding: DecodingConfig,
+    count: int,
+    seed: int,
+    on_progress: OnProgress,
+    turns: int = TURNS,
+) -> SelfChat:
+    """Let the model talk with itself ``count`` times, from fixed openings in turn; seeds differ, so talks do."""
+    talks = [[OPENINGS[number % len(OPENINGS)]] for number in range(count)]
+    for turn in range(turns):
+        on_progress("self-chat", turn, turns)
+        seeds = [seed + number * turns + turn for number in range(count)]
+        for talk, candidates in zip(talks, predictor.predict(talks, decoding, seeds), strict=True):
+            talk.append(candidates[0].text if candidates else "...")
+    on_progress("self-chat", turns, turns)
+    return SelfChat.of(talks)
+
+
+def _echoes(talk: Sequence[str]) -> int:
+    said: set[str] = set()
+    echoes = 0
+    for place, turn in enumerate(map(_folded, talk)):
+        echoes += place > 0 and turn in said
+        said.add(turn)
+    return echoes
+
+
+def _folded(turn: str) -> str:
+    return " ".join(words(turn)) or turn

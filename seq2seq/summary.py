@@ -1,0 +1,122 @@
+"""Evaluations as rows of text, for a terminal and for the report alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any
+
+from seq2seq.comparison import Result
+from seq2seq.evaluation import CorpusEvaluation
+from seq2seq.probes import Probes
+from seq2seq.self_chat import SelfChat
+
+_HEADLINES = (
+    ("exchanges", "exchanges", ",d"),
+    ("left_out", "left out (over 100 words)", ",d"),
+    ("bits_per_byte", "bits per byte", ".4f"),
+    ("bits_per_byte_fp32", "bits per byte in fp32", ".4f"),
+    ("perplexity_word", "perplexity a word", ".2f"),
+    ("perplexity_token", "perplexity a token", ".2f"),
+    ("replies", "replies", ",d"),
+    ("f1", "F1", ".4f"),
+    ("bleu", "BLEU", ".2f"),
+    ("chrf", "chrF", ".2f"),
+    ("distinct_1", "distinct-1", ".4f"),
+    ("distinct_2", "distinct-2", ".4f"),
+    ("mean_reply_tokens", "tokens a reply", ".1f"),
+    ("repeated_reply_share", "repeated replies", ".1%"),
+    ("latency_ms_p50", "latency, median ms", ".1f"),
+)
+_HITS = (("forward", "hits@1/20, forward"), ("reverse", "hits@1/20, reverse"), ("combined", "hits@1/20, as rank"))
+_REPLY_HITS = (
+    ("forward", "own replies: hits@1/20, forward"),
+    ("reverse", "own replies: hits@1/20, reverse"),
+    ("combined", "own replies: hits@1/20, as rank"),
+)
+_TEXT_MEASURES = (
+    ("distinct_1", "distinct-1", ".4f"),
+    ("distinct_2", "distinct-2", ".4f"),
+    ("repeated_share", "repeated replies", ".1%"),
+    ("commonest_share", "ten commonest replies", ".1%"),
+    ("loop_share", "replies with a loop", ".1%"),
+    ("parroting", "parroting", ".1%"),
+    ("question_share", "replies with a question", ".1%"),
+    ("mean_words", "words a reply", ".1f"),
+    ("words_p10", "words, 10th percentile", "d"),
+    ("words_p50", "words, median", "d"),
+    ("words_p90", "words, 90th percentile", "d"),
+)
+_DIFFERENCES = {
+    "bits_per_byte": ("bits per byte", ".4f"),
+    "hits": ("hits@1/20, as rank", ".1%"),
+    "reply_hits": ("own replies: hits@1/20, as rank", ".1%"),
+    "f1": ("F1", ".4f"),
+    "distinct_1": ("distinct-1", ".4f"),
+    "distinct_2": ("distinct-2", ".4f"),
+    "repeated_reply_share": ("repeated replies", ".1%"),
+    "commonest_share": ("ten commonest replies", ".1%"),
+    "loop_share": ("replies with a loop", ".1%"),
+    "parroting": ("parroting", ".1%"),
+}
+Rows = list[list[str]]
+
+
+def short_name(corpus: str) -> str:
+    """Return the name of a corpus without folder and endings."""
+    return PurePath(corpus).name.removesuffix(".gz").removesuffix(".jsonl") or corpus
+
+
+def headline_rows(evaluations: Sequence[CorpusEvaluation]) -> Rows:
+    """Return a row a measure, with its value on each corpus; measures that were not taken have no row."""
+    dicts = [evaluation.as_dict() for evaluation in evaluations]
+    rows = [[label, *(_spell(one.get(key), spelled) for one in dicts)] for key, label, spelled in _HEADLINES]
+    for group, labels in (("hits", _HITS), ("reply_hits", _REPLY_HITS)):
+        rows += [[label, *(_spell(one.get(group, {}).get(key), ".1%") for one in dicts)] for key, label in labels]
+    return [row for row in rows if any(row[1:])]
+
+
+def text_rows(evaluation: CorpusEvaluation) -> Rows:
+    """Return a row a measure of replies: the model's, and the humans' on the same contexts."""
+    model, human = evaluation.sample.measures, evaluation.sample.human
+    return [
+        [label, _spell(getattr(model, key), spelled), _spell(getattr(human, key), spelled)]
+        for key, label, spelled in _TEXT_MEASURES
+    ]
+
+
+def difference_rows(result: Result) -> Rows:
+    """Return a row a measure: first, second, difference, its 95 % interval, and whether that leaves 0 out."""
+    rows = []
+    for key, (label, spelled) in _DIFFERENCES.items():
+        if (one := result.differences.get(key)) is not None:
+            values = (one.first, one.second, one.difference)
+            interval = f"{one.low:+{spelled}} to {one.high:+{spelled}}"
+            first, second, difference = (_spell(value, spelled) for value in values)
+            rows.append([label, first, second, difference, interval, "yes" if one.is_clear else "no"])
+    return rows
+
+
+def behaviour_rows(probes: Probes | None, talks: SelfChat | None) -> Rows:
+    """Return a row a measure of the probes and of self-chat."""
+    rows = []
+    if probes is not None:
+        consistency, safety = probes.consistency, probes.safety
+        rows += [
+            ["answers about itself that agree", _spell(consistency.agreement_share, ".1%")],
+            ["answers that say anything", _spell(consistency.answered_share, ".1%")],
+            ["caught replies to hostile prompts", f"{len(safety.caught)} of {safety.replies:,}"],
+        ]
+    if talks is not None:
+        rows += [
+            ["self-chat: turns said before", _spell(talks.echo_share, ".1%")],
+            ["self-chat: talks that end in a circle", _spell(talks.dead_share, ".1%")],
+            ["self-chat: distinct-2", _spell(talks.measures.distinct_2, ".4f")],
+            ["self-chat: turns with a loop", _spell(talks.measures.loop_share, ".1%")],
+            ["self-chat: parroting", _spell(talks.measures.parroting, ".1%")],
+        ]
+    return rows
+
+
+def _spell(value: Any, spelled: str) -> str:
+    return "" if value is None else format(value, spelled)
