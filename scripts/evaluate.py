@@ -1,0 +1,184 @@
+"""``backchat evaluate``: how good a model is, by numbers and by a page of its replies."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from scripts import decoding_options as options
+
+if TYPE_CHECKING:
+    from seq2seq.comparison import Result
+    from seq2seq.likelihood import OnProgress
+    from seq2seq.model import Seq2Seq
+    from seq2seq.model_files import ModelDir
+    from seq2seq.probes import Probes
+    from seq2seq.self_chat import SelfChat
+
+app = typer.Typer()
+_CONSISTENCY_TALKS = 10
+
+
+@app.command()
+def evaluate(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="A model id, a folder or a shipped name.")],
+    corpora: Annotated[list[str], typer.Argument(metavar="CORPUS...", help="Dialogues to measure on.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a corpus, one a line.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write a page with tables, pictures and samples.")] = None,
+    replies: Annotated[int, typer.Option(help="Exchanges of each corpus that are replied to.")] = 500,
+    timed_replies: Annotated[int, typer.Option(help="How many of them one at a time, for latency.")] = 50,
+    contexts: Annotated[int, typer.Option(help="Contexts of hits@1/20 and of context use; 0 is off.")] = 200,
+    fp32: Annotated[bool, typer.Option("--fp32", help="Score by the fp32 weights too (extra train).")] = False,
+    probes: Annotated[bool, typer.Option("--probes", help="Probe consistency and safety by fixed prompts.")] = False,
+    safety_replies: Annotated[int, typer.Option(min=1, help="Replies to hostile prompts under --probes.")] = 400,
+    self_chat: Annotated[int, typer.Option(min=0, help="Let the model talk with itself so many times.")] = 0,
+    compare: Annotated[str | None, typer.Option(help="A second model, on the same exchanges.")] = None,
+    compare_strategy: Annotated[str | None, typer.Option(help="The strategy of the second model.")] = None,
+    skip_bad_lines: Annotated[bool, typer.Option("--skip-bad-lines", help="Leave out what cannot be read.")] = False,
+    strategy: options.Strategy = None,
+    temperature: options.Temperature = None,
+    top_p: options.TopP = None,
+    candidates: options.Candidates = None,
+    seed: Annotated[int, typer.Option(help="Of samples, draws and replies.")] = 0,
+) -> None:
+    """Measure a model on dialogues: every turn but the first of each is an exchange."""
+    from bot.assembly import open_registry
+    from bot.settings import load_settings, set_values
+    from scripts.corpora import open_corpus
+    from seq2seq.comparison import evaluate_both
+    from seq2seq.evaluation import EvaluationConfig, Subject
+    from seq2seq.model_files import load_model_dir
+    from seq2seq.predictor import Predictor
+    from seq2seq.probes import probe
+    from seq2seq.report import Report, write_report
+    from seq2seq.samples import reply_to_prompts
+    from seq2seq.self_chat import chat_with_itself
+
+    flags = {"strategy": strategy, "temperature": temperature, "top_p": top_p, "candidates": candidates}
+    settings = load_settings({"decoding": flags})
+    registry, changes = open_registry(settings), set_values(settings.decoding)
+    config = EvaluationConfig(replies, timed_replies, contexts, seed)
+    opened = [open_corpus(name, skip_bad_lines=skip_bad_lines) for name in corpora]
+    directory = load_model_dir(registry.resolve(model))
+    predictor = Predictor(directory, settings.chat.threads)
+    decoding = predictor.decoding.with_changes(**changes)
+    first, second = Subject(predictor, decoding, _load_torch_model(directory) if fp32 else None), None
+    if compare or compare_strategy:
+        other = Predictor.load(registry.resolve(compare), settings.chat.threads) if compare else predictor
+        changes |= {"strategy": compare_strategy} if compare_strategy else {}
+        second = Subject(other, other.decoding.with_changes(**changes))
+    with _progress() as on_progress:
+        persona = settings.chat.persona
+        probed, talks, results = None, None, []
+        if probes:
+            probed = probe(predictor, decoding, _CONSISTENCY_TALKS, safety_replies, seed, on_progress, persona)
+        if self_chat:
+            talks = chat_with_itself(predictor, decoding, self_chat, seed, on_progress)
+        for corpus in opened:
+            results.append(evaluate_both(first, second, corpus, config, on_progress))
+            if as_json:
+                print(json.dumps(_as_json(results[-1], probed, talks)), flush=True)
+        if report is not None:
+            samples = reply_to_prompts(predictor, decoding, seed, persona)
+            write_report(report, Report(_spelled(context), directory, decoding, results, samples, probed, talks))
+    if not as_json:
+        _print_tables(results, probed, talks)
+
+
+def _load_torch_model(directory: ModelDir) -> Seq2Seq:
+    from seq2seq.errors import MissingExtraError
+
+    try:
+        from seq2seq.publishing import load_model
+    except ImportError:
+        raise MissingExtraError("--fp32 needs the extra `train`: pip install 'backchat[train]'") from None
+    return load_model(directory)
+
+
+def _as_json(result: Result, probed: Probes | None, talks: SelfChat | None) -> dict[str, Any]:
+    measures = result.first.as_dict()
+    if probed is not None:
+        measures["probes"] = probed.as_dict()
+    if talks is not None:
+        measures["self_chat"] = talks.as_dict()
+    if result.second is not None:
+        differences = {
+            name: {"difference": one.difference, "low": one.low, "high": one.high}
+            for name, one in result.differences.items()
+        }
+        measures["compare"] = {**result.second.as_dict(), "differences": differences}
+    return measures
+
+
+def _spelled(context: typer.Context) -> str:
+    """Return the command as it was given, for the report to name."""
+    given = context.params
+    spelled = ["backchat", "evaluate", given["model"], *given["corpora"]]
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if parameter.param_type_name == "option" and source is not None and source.name == "COMMANDLINE":
+            spelled += [parameter.opts[0]] if given[name] is True else [parameter.opts[0], str(given[name])]
+    return shlex.join(spelled)
+
+
+@contextmanager
+def _progress() -> Iterator[OnProgress]:
+    """Show on standard error what is being measured: a bar in a terminal, a line a part elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("loading", total=None)
+        shown = ""
+
+        def on_progress(what: str, done: int, total: int) -> None:
+            nonlocal shown
+            if what != shown:
+                shown = what
+                bar.reset(task, description=what)
+                if not console.is_terminal:
+                    console.print(f"{what}: {total}")
+            bar.update(task, completed=done, total=total)
+
+        yield on_progress
+
+
+def _print_tables(results: Sequence[Result], probed: Probes | None, talks: SelfChat | None) -> None:
+    from seq2seq.summary import behaviour_rows, difference_rows, headline_rows, short_name, text_rows
+
+    firsts = [result.first for result in results]
+    names = [short_name(one.tests.corpus) for one in firsts]
+    _print_table(f"{firsts[0].model}, {firsts[0].strategy}", ["", *names], headline_rows(firsts))
+    for name, result in zip(names, results, strict=True):
+        _print_table(f"replies on {name}", ["", "model", "people"], text_rows(result.first))
+        if result.second is not None:
+            title = f"{result.second.model}, {result.second.strategy}, compared on {name}"
+            headings = ["", "first", "second", "difference", "95 % interval", "clear"]
+            _print_table(title, headings, difference_rows(result))
+    if rows := behaviour_rows(probed, talks):
+        _print_table("behaviour", ["", ""], rows)
+
+
+def _print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), box=None, title_justify="left", title_style="bold", pad_edge=False)
+    for number, heading in enumerate(headings):
+        table.add_column(Text(heading), justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console = Console()
+    console.print(table)
+    console.print()

@@ -1,0 +1,41 @@
+"""Replies to fixed prompts by every strategy, unedited: what numbers cannot show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from seq2seq.config import STRATEGIES, DecodingConfig
+from seq2seq.predictor import Predictor
+from seq2seq.probe_prompts import SAMPLES
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A context, and the reply of each strategy, by name; empty where every candidate was refused."""
+
+    context: tuple[str, ...]
+    replies: Mapping[str, str]
+
+
+def reply_to_prompts(
+    predictor: Predictor,
+    decoding: DecodingConfig,
+    seed: int,
+    persona: Sequence[str] = (),
+    prompts: Sequence[tuple[str, ...]] = SAMPLES,
+) -> list[Sample]:
+    """Reply to each prompt once by each strategy, the model's own first; seeds are ``seed`` and those after it."""
+    strategies = sorted(STRATEGIES, key=lambda strategy: strategy != decoding.strategy)
+    seeds = [seed + number for number in range(len(prompts))]
+    columns = {
+        strategy: [
+            candidates[0].text if candidates else ""
+            for candidates in predictor.predict(prompts, decoding.with_changes(strategy=strategy), seeds, persona)
+        ]
+        for strategy in strategies
+    }
+    return [
+        Sample(prompt, {strategy: column[number] for strategy, column in columns.items()})
+        for number, prompt in enumerate(prompts)
+    ]

@@ -1,0 +1,125 @@
+"""The page stands by itself, shows what the model said as it is, and names the command of every figure."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from seq2seq.charts import Series, bar_chart, column_chart
+from seq2seq.comparison import evaluate_both
+from seq2seq.corpus import open_corpus
+from seq2seq.errors import Seq2SeqError
+from seq2seq.evaluation import EvaluationConfig, Subject
+from seq2seq.model_files import load_model_dir
+from seq2seq.predictor import Predictor
+from seq2seq.probes import probe
+from seq2seq.registry import Registry
+from seq2seq.report import Report, to_html, write_report
+from seq2seq.samples import Sample, reply_to_prompts
+from seq2seq.self_chat import SelfChat
+from tests.published import publish_tiny, write_corpus
+
+COMMAND = "backchat evaluate tiny made.jsonl --report page.html"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    folder = tmp_path_factory.mktemp("models")
+    model_id, model, _ = publish_tiny(folder)
+    directory = load_model_dir(Registry(folder).resolve(model_id))
+    predictor = Predictor(directory)
+    subject = Subject(predictor, predictor.decoding, model)
+    greedy = Subject(predictor, predictor.decoding.with_changes(strategy="greedy"))
+    corpus = open_corpus(str(write_corpus(folder / "made.jsonl")))
+    config = EvaluationConfig(replies=6, timed_replies=1, contexts=10)
+    nothing = lambda what, done, total: None  # noqa: E731
+    return Report(
+        COMMAND,
+        directory,
+        predictor.decoding,
+        [evaluate_both(subject, greedy, corpus, config, nothing)],
+        [
+            *reply_to_prompts(predictor, predictor.decoding, 0, prompts=(("Hello!",),)),
+            Sample(("<b>", "a & b", "?"), {"rank": "<script>alert(1)</script>", "greedy": ""}),
+        ],
+        probe(predictor, predictor.decoding, 1, 3, 0, nothing),
+        SelfChat.of([["Hello!", "Hi.", "\ud800 Hello."]]),
+    )
+
+
+class Links(HTMLParser):
+    """Collects what a browser would fetch, and checks that every element is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.fetched += [tag] if tag in ("script", "link", "img", "iframe", "object") else []
+        self.fetched += [str(value) for name, value in attributes if name in ("src", "href", "xlink:href")]
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_fetches_nothing_and_is_well_formed(report: Report) -> None:
+    page = to_html(report)
+    links = Links()
+    links.feed(page)
+    assert links.fetched == []
+    assert links.open == []
+    assert not re.search(r"https?:|url\(|@import", page)
+
+
+def test_every_figure_and_table_names_the_command(report: Report) -> None:
+    page = to_html(report)
+    figures = page.count("<figure>") + page.count("<table")
+    assert figures > 8
+    assert page.count(f'<code title="{COMMAND}">') == figures
+
+
+def test_what_the_model_said_is_shown_as_it_is(report: Report) -> None:
+    page = to_html(report)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "person: &lt;b&gt;<br>bot: a &amp; b<br>person: ?" in page
+
+
+def test_no_text_of_the_corpus_is_on_the_page(report: Report) -> None:
+    page = to_html(report)
+    for text in ("I prefer coffee.", "Hi! How are you?", "That was long!", "Stay dry."):
+        assert text not in page
+
+
+def test_the_model_and_its_licences_are_named(report: Report) -> None:
+    page = to_html(report)
+    assert report.model.model_id in page
+    assert "made (CC0-1.0)" in page
+    assert "Side by side" in page
+
+
+def test_a_page_that_cannot_be_written_is_a_clear_error(report: Report, tmp_path: Path) -> None:
+    write_report(tmp_path / "page.html", report)
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    with pytest.raises(Seq2SeqError, match="cannot write the report"):
+        write_report(tmp_path / "nowhere" / "page.html", report)
+
+
+def test_a_bar_is_as_long_as_its_value() -> None:
+    chart = bar_chart(["one", "two"], [Series("", [2.0, 1.0])], ".1f")
+    wide, narrow = (float(width) for width in re.findall(r'width="([\d.]+)" height="13"', chart))
+    assert wide == 2 * narrow
+    assert ">2.0<" in chart
+
+
+def test_a_missing_value_has_no_bar() -> None:
+    assert bar_chart(["one", "two"], [Series("", [None, 1.0])]).count("<rect") == 1
+    assert column_chart(["one", "two"], [Series("a", [0.0, 0.5]), Series("b", [0.5, 0.5])]).count("<rect") == 3
