@@ -118,6 +118,8 @@ def _parted(content: str, senders: Counter[str]) -> tuple[str | None, str]:
         sender, colon, text = content.partition(":")
         if not colon or (sender not in senders and not text.startswith("\n")):
             return None, content
+        if text == ".":  # what is left of a message that was to be seen once
+            text = ""
     if "\n" in sender or len(sender) > _MAX_NAME:
         return None, content
     if senders[sender] < 2 and not _QUOTES.isdisjoint(sender):  # ... changed the subject to "A: B"

@@ -64,8 +64,12 @@ def test_name_may_hold_anything_and_message_a_colon() -> None:
 
 
 def test_message_that_begins_on_the_next_line_or_without_a_blank_is_a_message() -> None:
-    text = android("Ann: hello", "Bob: hi", "Ann:.", "Bob:\n\nlate but long", "Ann: ok")
-    assert said(text) == [("Ann", "hello"), ("Bob", "hi"), ("Ann", "."), ("Bob", "late but long"), ("Ann", "ok")]
+    text = android("Ann: hello", "Bob: hi", "Ann:so", "Bob:\n\nlate but long", "Ann: .")
+    assert said(text) == [("Ann", "hello"), ("Bob", "hi"), ("Ann", "so"), ("Bob", "late but long"), ("Ann", ".")]
+
+
+def test_message_to_be_seen_once_is_gone() -> None:
+    assert skipped(android("Ann: hello", "Bob: hi", "Ann:.")) == {NO_TEXT: 1}
 
 
 @pytest.mark.parametrize(
