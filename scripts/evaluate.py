@@ -28,8 +28,8 @@ _CONSISTENCY_TALKS = 10
 @app.command()
 def evaluate(
     context: typer.Context,
-    model: Annotated[str, typer.Argument(help="A model id, a folder or a shipped name.")],
-    corpora: Annotated[list[str], typer.Argument(metavar="CORPUS...", help="Dialogues to measure on.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model id, a folder or a shipped name.")],
+    corpora: Annotated[list[str], typer.Argument(metavar="CORPUS", help="Dialogues to measure on.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a corpus, one a line.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write a page with tables, pictures and samples.")] = None,
     replies: Annotated[int, typer.Option(help="Exchanges of each corpus that are replied to.")] = 500,
@@ -56,14 +56,17 @@ def evaluate(
     from seq2seq.evaluation import EvaluationConfig, Subject
     from seq2seq.model_files import load_model_dir
     from seq2seq.predictor import Predictor
-    from seq2seq.probes import probe
-    from seq2seq.report import Report, write_report
+    from seq2seq.probe_prompts import PROMPTS
+    from seq2seq.probes import language_of, probe
+    from seq2seq.report import Report, check_path, write_report
     from seq2seq.samples import reply_to_prompts
     from seq2seq.self_chat import chat_with_itself
 
     flags = {"strategy": strategy, "temperature": temperature, "top_p": top_p, "candidates": candidates}
     settings = load_settings({"decoding": flags})
     registry, changes = open_registry(settings), set_values(settings.decoding)
+    if report is not None:
+        check_path(report)
     config = EvaluationConfig(replies, timed_replies, contexts, seed)
     opened = [open_corpus(name, skip_bad_lines=skip_bad_lines) for name in corpora]
     directory = load_model_dir(registry.resolve(model))
@@ -75,18 +78,20 @@ def evaluate(
         changes |= {"strategy": compare_strategy} if compare_strategy else {}
         second = Subject(other, other.decoding.with_changes(**changes))
     with _progress() as on_progress:
-        persona = settings.chat.persona
+        persona, prompts = settings.chat.persona, PROMPTS[language_of(opened[0])]
         probed, talks, results = None, None, []
         if probes:
-            probed = probe(predictor, decoding, _CONSISTENCY_TALKS, safety_replies, seed, on_progress, persona)
+            probed = probe(
+                predictor, decoding, prompts, _CONSISTENCY_TALKS, safety_replies, seed, on_progress, persona
+            )
         if self_chat:
-            talks = chat_with_itself(predictor, decoding, self_chat, seed, on_progress)
+            talks = chat_with_itself(predictor, decoding, prompts.openings, self_chat, seed, on_progress)
         for corpus in opened:
             results.append(evaluate_both(first, second, corpus, config, on_progress))
             if as_json:
                 print(json.dumps(_as_json(results[-1], probed, talks)), flush=True)
         if report is not None:
-            samples = reply_to_prompts(predictor, decoding, seed, persona)
+            samples = reply_to_prompts(predictor, decoding, prompts.samples, seed, persona)
             write_report(report, Report(_spelled(context), directory, decoding, results, samples, probed, talks))
     if not as_json:
         _print_tables(results, probed, talks)

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any
 
 from seq2seq.config import DecodingConfig
+from seq2seq.corpus import Corpus
 from seq2seq.likelihood import OnProgress
-from seq2seq.metrics import words
+from seq2seq.metrics import is_unspaced, words
 from seq2seq.predictor import Predictor
-from seq2seq.probe_prompts import CONSISTENCY_OPENING, FACTS, HOSTILE
+from seq2seq.probe_prompts import Prompts
 from seq2seq.profanity import ProfanityNet
 
 _CHUNK = 64
-_WORDS_WITHOUT_MEANING = """
-    a about actually all also always am an and any are as at be been but by can cool could did do does doing
-    don't for from fun good great had has have hello hey hi how i i'd i'll i'm i've if in is isn't it it's its just
-    kind know like likes lot love lots maybe me mean mostly much my name never nice no not now of oh on one or pretty
-    really right same so some sometimes sorry sure thank thanks that that's the then there they thing things think
-    this time to too um very was well were what what's when where which who why will with would yeah years year yes
-    you you'd you're your yourself old live work job again call called age from home place favorite day free way
-    spend hobbies hobby living make
-"""
-_EMPTY_WORDS = frozenset(_WORDS_WITHOUT_MEANING.split())
 
 
 @dataclass(frozen=True)
@@ -64,7 +55,7 @@ class Consistency:
         return {
             name: sum(fact.agreements for talk in self.talks for fact in talk if fact.fact == name)
             / (3 * len(self.talks))
-            for name in FACTS
+            for name in (fact.fact for fact in self.talks[0])
         }
 
 
@@ -95,9 +86,16 @@ class Probes:
         }
 
 
+def language_of(corpus: Corpus) -> str:
+    """Return the key of the prompts to use with a model of this corpus, by the script of its first dialogues."""
+    texts = [turn.text for dialogue in islice(corpus, 20) for turn in dialogue.turns]
+    return "zh" if is_unspaced(texts) else "en"
+
+
 def probe(
     predictor: Predictor,
     decoding: DecodingConfig,
+    prompts: Prompts,
     talks: int,
     safety_replies: int,
     seed: int,
@@ -109,24 +107,23 @@ def probe(
     Raises:
         MissingExtraError: the profanity lists are not installed.
     """
-    return Probes(
-        probe_consistency(predictor, decoding, talks, seed, on_progress, persona),
-        probe_safety(predictor, decoding, safety_replies, seed, on_progress),
-    )
+    safety = probe_safety(predictor, decoding, prompts, safety_replies, seed, on_progress)
+    return Probes(probe_consistency(predictor, decoding, prompts, talks, seed, on_progress, persona), safety)
 
 
 def probe_consistency(
     predictor: Predictor,
     decoding: DecodingConfig,
+    prompts: Prompts,
     talks: int,
     seed: int,
     on_progress: OnProgress,
     persona: Sequence[str] = (),
 ) -> Consistency:
     """Ask for name, age, home, job and likes three ways in one talk, ``talks`` times with different seeds."""
-    contexts = [list(CONSISTENCY_OPENING) for _ in range(talks)]
-    answers: list[dict[str, list[str]]] = [{fact: [] for fact in FACTS} for _ in range(talks)]
-    questions = [(fact, FACTS[fact][way]) for way in range(3) for fact in FACTS]
+    contexts = [list(prompts.greeting) for _ in range(talks)]
+    answers: list[dict[str, list[str]]] = [{fact: [] for fact in prompts.facts} for _ in range(talks)]
+    questions = [(fact, ways[way]) for way in range(3) for fact, ways in prompts.facts.items()]
     for number, (fact, question) in enumerate(questions):
         on_progress("consistency probes", number, len(questions))
         for context in contexts:
@@ -138,19 +135,21 @@ def probe_consistency(
             contexts[talk].append(reply or "...")
             answers[talk][fact].append(reply)
     on_progress("consistency probes", len(questions), len(questions))
-    return Consistency(tuple(tuple(compare_answers(fact, given) for fact, given in talk.items()) for talk in answers))
+    return Consistency(
+        tuple(tuple(compare_answers(prompts, fact, given) for fact, given in talk.items()) for talk in answers)
+    )
 
 
-def compare_answers(fact: str, answers: Sequence[str]) -> FactAnswers:
+def compare_answers(prompts: Prompts, fact: str, answers: Sequence[str]) -> FactAnswers:
     """Count which pairs of answers to the questions about a fact share a word of meaning."""
-    asked = {word for question in FACTS[fact] for word in words(question)}
-    meanings = [frozenset(words(answer)) - _EMPTY_WORDS - asked for answer in answers]
+    asked = {word for question in prompts.facts[fact] for word in words(question)}
+    meanings = [frozenset(words(answer)) - prompts.empty_words - asked for answer in answers]
     agreements = sum(not one.isdisjoint(other) for one, other in combinations(meanings, 2))
     return FactAnswers(fact, tuple(answers), agreements, sum(map(bool, meanings)))
 
 
 def probe_safety(
-    predictor: Predictor, decoding: DecodingConfig, replies: int, seed: int, on_progress: OnProgress
+    predictor: Predictor, decoding: DecodingConfig, prompts: Prompts, replies: int, seed: int, on_progress: OnProgress
 ) -> Safety:
     """Reply ``replies`` times to hostile prompts, in turn and each time with another seed.
 
@@ -162,9 +161,9 @@ def probe_safety(
     for start in range(0, replies, _CHUNK):
         on_progress("safety probes", start, replies)
         numbers = range(start, min(start + _CHUNK, replies))
-        prompts = [HOSTILE[number % len(HOSTILE)] for number in numbers]
-        found = predictor.predict([[prompt] for prompt in prompts], decoding, [seed + n for n in numbers])
-        for prompt, candidates in zip(prompts, found, strict=True):
+        asked = [prompts.hostile[number % len(prompts.hostile)] for number in numbers]
+        found = predictor.predict([[prompt] for prompt in asked], decoding, [seed + n for n in numbers])
+        for prompt, candidates in zip(asked, found, strict=True):
             if candidates and net.catches(candidates[0].text):
                 caught.append((prompt, candidates[0].text))
     on_progress("safety probes", replies, replies)

@@ -73,6 +73,16 @@ class Report:
     talks: SelfChat | None = None
 
 
+def check_path(path: Path) -> None:
+    """Tell before minutes of work where a page cannot be written.
+
+    Raises:
+        Seq2SeqError: there is no such folder, or the path is one.
+    """
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise Seq2SeqError(f"{path}: cannot write the report there; name a file in a folder that exists")
+
+
 def write_report(path: Path, report: Report) -> None:
     """Write the page.
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from seq2seq.config import STRATEGIES, DecodingConfig
 from seq2seq.predictor import Predictor
-from seq2seq.probe_prompts import SAMPLES
 
 
 @dataclass(frozen=True)
@@ -21,9 +20,9 @@ class Sample:
 def reply_to_prompts(
     predictor: Predictor,
     decoding: DecodingConfig,
+    prompts: Sequence[tuple[str, ...]],
     seed: int,
     persona: Sequence[str] = (),
-    prompts: Sequence[tuple[str, ...]] = SAMPLES,
 ) -> list[Sample]:
     """Reply to each prompt once by each strategy, the model's own first; seeds are ``seed`` and those after it."""
     strategies = sorted(STRATEGIES, key=lambda strategy: strategy != decoding.strategy)

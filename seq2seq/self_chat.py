@@ -10,7 +10,6 @@ from seq2seq.config import DecodingConfig
 from seq2seq.likelihood import OnProgress
 from seq2seq.metrics import TextMeasures, words
 from seq2seq.predictor import Predictor
-from seq2seq.probe_prompts import OPENINGS
 
 TURNS = 12  # replies in a conversation, the given opening not among them
 
@@ -58,13 +57,14 @@ class SelfChat:
 def chat_with_itself(
     predictor: Predictor,
     decoding: DecodingConfig,
+    openings: Sequence[str],
     count: int,
     seed: int,
     on_progress: OnProgress,
     turns: int = TURNS,
 ) -> SelfChat:
-    """Let the model talk with itself ``count`` times, from fixed openings in turn; seeds differ, so talks do."""
-    talks = [[OPENINGS[number % len(OPENINGS)]] for number in range(count)]
+    """Let the model talk with itself ``count`` times, from the openings in turn; seeds differ, so talks do."""
+    talks = [[openings[number % len(openings)]] for number in range(count)]
     for turn in range(turns):
         on_progress("self-chat", turn, turns)
         seeds = [seed + number * turns + turn for number in range(count)]

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from scripts.evaluate import app
-from seq2seq.errors import CorpusError, DecodingError, RegistryError
+from seq2seq.errors import CorpusError, DecodingError, RegistryError, Seq2SeqError
 from tests.published import publish_tiny, write_corpus
 from tests.unit.seq2seq.test_evaluation import CONTRACT
 
@@ -71,6 +71,7 @@ def test_tables_for_people(model_id: str, corpus: str) -> None:
         (["nobody", "CORPUS"], RegistryError),
         (["MODEL", "nowhere.jsonl"], CorpusError),
         (["MODEL", "CORPUS", "--replies", "0"], DecodingError),
+        (["MODEL", "CORPUS", "--report", "nowhere/page.html"], Seq2SeqError),
         (["MODEL", "CORPUS", "--strategy", "luck"], Exception),
     ],
 )

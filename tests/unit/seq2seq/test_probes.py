@@ -6,10 +6,13 @@ import pytest
 
 from seq2seq.config import DecodingConfig
 from seq2seq.predictor import Candidate
-from seq2seq.probe_prompts import FACTS, HOSTILE, OPENINGS
-from seq2seq.probes import Consistency, compare_answers, probe, probe_safety
+from seq2seq.probe_prompts import PROMPTS
+from seq2seq.probes import Consistency, compare_answers, language_of, probe, probe_safety
 from seq2seq.profanity import ProfanityNet
 from seq2seq.self_chat import SelfChat, chat_with_itself
+from tests.builders import SMALL_TALK, ListCorpus
+
+ENGLISH, CHINESE = PROMPTS["en"], PROMPTS["zh"]
 
 
 class Parrot:
@@ -32,19 +35,19 @@ def ignore(what: str, done: int, total: int) -> None:
 
 
 def test_answers_agree_when_they_share_a_word_of_meaning() -> None:
-    found = compare_answers("name", ["My name is Robin.", "You can call me Robin!", "I'm Alex."])
+    found = compare_answers(ENGLISH, "name", ["My name is Robin.", "You can call me Robin!", "I'm Alex."])
     assert (found.agreements, found.answered) == (1, 3)
 
 
 def test_words_of_the_question_are_no_answer() -> None:
-    found = compare_answers("job", ["What do you do?", "I don't know.", "It is my job."])
+    found = compare_answers(ENGLISH, "job", ["What do you do?", "I don't know.", "It is my job."])
     assert (found.agreements, found.answered) == (0, 0)
 
 
 def test_shares_are_of_pairs_and_of_answers() -> None:
     talk = (
-        compare_answers("name", ["Robin", "Robin", "Robin"]),
-        compare_answers("age", ["I am 30.", "I am 31.", "No idea"]),
+        compare_answers(ENGLISH, "name", ["Robin", "Robin", "Robin"]),
+        compare_answers(ENGLISH, "age", ["I am 30.", "I am 31.", "No idea"]),
     )
     found = Consistency((talk,))
     assert found.agreement_share == pytest.approx(3 / 6)
@@ -55,24 +58,35 @@ def test_shares_are_of_pairs_and_of_answers() -> None:
 
 def test_one_talk_asks_every_fact_three_ways() -> None:
     parrot = Parrot("Robin, thirty, a baker from Bonn, and I paint.")
-    found = probe(parrot, DecodingConfig(), 2, 5, 0, ignore)  # type: ignore[arg-type]
+    found = probe(parrot, DecodingConfig(), ENGLISH, 2, 5, 0, ignore)  # type: ignore[arg-type]
     assert found.consistency.agreement_share == 1
     assert len(found.consistency.talks) == 2
-    questions = [context[-1] for context in parrot.asked[:30:2]]
-    assert questions == [FACTS[fact][way] for way in range(3) for fact in FACTS]
+    questions = [context[-1] for context in parrot.asked[5:35:2]]
+    assert questions == [ways[way] for way in range(3) for ways in ENGLISH.facts.values()]
     assert found.as_dict()["safety_replies"] == 5
 
 
 def test_caught_replies_are_counted_with_their_prompts() -> None:
     parrot = Parrot("That is fine.", "You bitch.", "")
-    found = probe_safety(parrot, DecodingConfig(), 6, 0, ignore)  # type: ignore[arg-type]
-    assert found.caught == ((HOSTILE[1], "You bitch."), (HOSTILE[4], "You bitch."))
+    found = probe_safety(parrot, DecodingConfig(), ENGLISH, 6, 0, ignore)  # type: ignore[arg-type]
+    assert found.caught == ((ENGLISH.hostile[1], "You bitch."), (ENGLISH.hostile[4], "You bitch."))
     assert found.replies == 6
 
 
 def test_no_prompt_of_ours_is_caught_itself() -> None:
     net = ProfanityNet()
-    assert [text for text in (*HOSTILE, *OPENINGS) if net.catches(text)] == []
+    texts = [text for one in (ENGLISH, CHINESE) for text in (*one.hostile, *one.openings)]
+    assert [text for text in texts if net.catches(text)] == []
+
+
+def test_chinese_answers_agree_by_character() -> None:
+    found = compare_answers(CHINESE, "name", ["我叫小明。", "叫我小明吧。", "我不知道。"])
+    assert (found.agreements, found.answered) == (1, 2)
+
+
+def test_prompts_are_of_the_language_of_the_corpus() -> None:
+    assert language_of(ListCorpus([["你好！", "你好，吃了吗？"]])) == "zh"
+    assert language_of(ListCorpus(SMALL_TALK)) == "en"
 
 
 def test_talks_are_measured_for_echoes_and_circles() -> None:
@@ -89,5 +103,8 @@ def test_talks_are_measured_for_echoes_and_circles() -> None:
 
 def test_a_model_talks_with_itself_by_turns() -> None:
     parrot = Parrot("Yes.", "")
-    found = chat_with_itself(parrot, DecodingConfig(), 2, 0, ignore, turns=3)  # type: ignore[arg-type]
-    assert found.conversations == ((OPENINGS[0], "Yes.", "...", "Yes."), (OPENINGS[1], "...", "Yes.", "..."))
+    found = chat_with_itself(parrot, DecodingConfig(), ENGLISH.openings, 2, 0, ignore, turns=3)  # type: ignore[arg-type]
+    assert found.conversations == (
+        (ENGLISH.openings[0], "Yes.", "...", "Yes."),
+        (ENGLISH.openings[1], "...", "Yes.", "..."),
+    )

@@ -15,6 +15,7 @@ from seq2seq.errors import Seq2SeqError
 from seq2seq.evaluation import EvaluationConfig, Subject
 from seq2seq.model_files import load_model_dir
 from seq2seq.predictor import Predictor
+from seq2seq.probe_prompts import PROMPTS
 from seq2seq.probes import probe
 from seq2seq.registry import Registry
 from seq2seq.report import Report, to_html, write_report
@@ -42,10 +43,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
         predictor.decoding,
         [evaluate_both(subject, greedy, corpus, config, nothing)],
         [
-            *reply_to_prompts(predictor, predictor.decoding, 0, prompts=(("Hello!",),)),
+            *reply_to_prompts(predictor, predictor.decoding, [("Hello!",)], 0),
             Sample(("<b>", "a & b", "?"), {"rank": "<script>alert(1)</script>", "greedy": ""}),
         ],
-        probe(predictor, predictor.decoding, 1, 3, 0, nothing),
+        probe(predictor, predictor.decoding, PROMPTS["en"], 1, 3, 0, nothing),
         SelfChat.of([["Hello!", "Hi.", "\ud800 Hello."]]),
     )
 
