@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from sqlite3 import OperationalError as SQLiteError
 from typing import Any
 
 from sqlalchemy import URL, Engine, StaticPool, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -20,8 +22,10 @@ from sqlalchemy.orm import Session
 
 from storage.errors import StorageError
 from storage.migrations.upgrade import find_revision, upgrade
+from storage.schema import Base
 
 _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON")
+_TRACES = 1  # SQLite's user_version while the file holds traces of deleted text
 _HINTS = {
     "locked": "another program holds it; close that, or try again",
     "not a database": "the file is something else; move it away, or set BACKCHAT_DATABASE to another file",
@@ -99,6 +103,37 @@ class Database:
         except PoolTimeoutError as error:
             raise StorageError(f"{self.name}: too many at once; try again") from error
 
+    def mark_traces(self, session: Session) -> None:
+        """Note, in the transaction that deletes, that the file still holds traces of what was deleted."""
+        if self.is_sqlite:
+            session.connection().exec_driver_sql(f"PRAGMA user_version={_TRACES}")
+
+    def has_traces(self) -> bool:
+        """Tell whether the file still holds traces of what was deleted."""
+        if not self.is_sqlite:
+            return False
+        with self.session() as session:
+            return session.connection().exec_driver_sql("PRAGMA user_version").scalar() == _TRACES
+
+    def rewrite_file(self) -> bool:
+        """Copy what SQLite's file holds into place anew, and empty the write-ahead log; False where a reader stays.
+
+        Raises:
+            StorageError: a writer stays, or the disk has no room for the copy.
+        """
+        pooled = self.engine.raw_connection()
+        connection: Any = pooled.dbapi_connection
+        try:
+            connection.execute("VACUUM")
+            is_busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not is_busy:
+                connection.execute("PRAGMA user_version=0")
+        except SQLiteError as error:
+            raise StorageError(self._advice(str(error))) from error
+        finally:
+            pooled.close()
+        return not is_busy
+
     def _bring_up_to_date(self) -> None:
         with self.session() as session:
             if find_revision(session.connection(), self.name).is_newest:
@@ -109,6 +144,29 @@ class Database:
     def _advice(self, problem: str) -> str:
         hint = next((hint for sign, hint in _HINTS.items() if sign in problem), "see `backchat doctor`")
         return f"{self.name}: {problem.strip().splitlines()[0]}: {hint}"
+
+
+def storable(text: str) -> str:
+    """Replace what no database takes: NUL (refused by PostgreSQL) and lone surrogates (no UTF-8 form)."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+def as_json(value: Any) -> Any:
+    """Return a value in JSON's own types; it has no infinities and no NaN, which become null."""
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [as_json(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return storable(value) if isinstance(value, str) else value
+
+
+def insert_new(session: Session, table: type[Base], **values: Any) -> bool:
+    """Insert a row unless one with its key is there, from another process perhaps; tell whether it was."""
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    done: Any = session.execute(insert(table).values(**values).on_conflict_do_nothing())
+    return bool(done.rowcount)
 
 
 def _parse(url: str) -> URL:

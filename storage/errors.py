@@ -2,4 +2,8 @@
 
 
 class StorageError(Exception):
-    """The database cannot be opened, is of another version, or did not answer in time."""
+    """The database cannot be opened, is of another version, did not answer in time, or lacks what was named."""
+
+
+class LinkCodeError(StorageError):
+    """A code that links identities is unknown, used up or has expired."""

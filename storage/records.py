@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 Speaker = Literal["person", "bot"]
+Origin = Literal["person", "taught", "rated"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class ReplyRecord:
     Attributes:
         settings: every decoding setting that it was made with.
         candidates: what else could have been said, best first: text, score, log_prob.
+        is_cut: the person stopped it before its end.
     """
 
     model_id: str
@@ -26,11 +28,19 @@ class ReplyRecord:
     latency_ms: float
     settings: Mapping[str, Any] = field(default_factory=dict)
     candidates: Sequence[Mapping[str, Any]] = ()
+    is_cut: bool = False
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One message. ``parent_id`` is the turn it answers or follows; ``reply`` is there for the bot's turns."""
+    """One message.
+
+    Attributes:
+        parent_id: the turn it answers or follows; None for the first.
+        reply: there for the bot's turns.
+        person: who said it; of a bot's turn, whom it answers.
+        external_id: its name where it came from, such as a Telegram message.
+    """
 
     id: int
     conversation: str
@@ -39,6 +49,8 @@ class Turn:
     text: str
     created: datetime
     reply: ReplyRecord | None = None
+    person: str = ""
+    external_id: str | None = None
 
     @property
     def model_id(self) -> str | None:
@@ -47,20 +59,99 @@ class Turn:
 
 @dataclass(frozen=True)
 class Conversation:
-    """A conversation as a list shows it."""
+    """A conversation as a list shows it. ``person`` is who began it, ``turns`` counts all branches."""
 
     key: str
     person: str
     created: datetime
     updated: datetime
     turns: int
+    title: str | None = None
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What people made of a turn: ratings of a reply, +1 or -1, and better replies to a message, by person."""
+
+    ratings: Mapping[str, int] = field(default_factory=dict)
+    taught: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelRatings:
+    """How often replies of a model were rated good and bad."""
+
+    model_id: str
+    good: int
+    bad: int
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much is remembered."""
+
+    people: int
+    conversations: int
+    turns: int
+
+
+@dataclass(frozen=True)
+class Consent:
+    """An entry of a person's ledger: learning from what they say was allowed, or no longer is."""
+
+    is_granted: bool
+    created: datetime
 
 
 @dataclass(frozen=True)
 class LoggedExchange:
-    """A response and the turns before it, oldest first: the shape that training asks of an exchange."""
+    """A response and the turns before it, oldest first: the shape that training asks of an exchange.
+
+    ``origin``: a person said the response, taught it, or rated it good.
+    """
 
     conversation: str
     context: tuple[str, ...]
     response: str
-    speaker: Speaker
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """An update of the messenger.
+
+    Attributes:
+        chat: messages of one chat are answered in order.
+        person: the identity of who sent it, such as ``telegram:123``, so that it can be forgotten.
+        payload: the update as JSON.
+        attempts: how often work on it was begun.
+    """
+
+    update_id: int
+    chat: str
+    payload: Mapping[str, Any]
+    person: str | None = None
+    attempts: int = 0
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A message to send, in parts.
+
+    Attributes:
+        update_id: what it answers; an update gets one answer at most.
+        options: what the sender needs besides the text, as JSON: the message replied to, buttons.
+        turn_id: the reply's turn, where it is one.
+        sent: the numbers that the messenger gave to the parts it took, in order.
+        id: set by the outbox.
+    """
+
+    bot: int
+    chat: str
+    parts: Sequence[str]
+    update_id: int | None = None
+    person: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    turn_id: int | None = None
+    sent: Sequence[int] = ()
+    id: int = 0

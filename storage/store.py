@@ -1,23 +1,49 @@
-"""Every query the project makes, by name. Records in and out; one transaction a call."""
+"""Every query the project makes, by name. Records in and out; one transaction a call.
+
+Queries about persons are in ``people.py`` (``store.people``), those of a messenger's in- and outbox in
+``mailbox.py`` (``store.mailbox(bot)``); deleting, searching, exporting and learning have a file each behind this one.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import TypeVar
 
-from sqlalchemy import delete, func, literal, select
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, delete, func, or_, select
+from sqlalchemy.orm import Session, joinedload
 
-from storage.database import Database, StorageConfig
+from storage import erasing, learning, people, search
+from storage.database import Database, StorageConfig, as_json, storable
 from storage.errors import StorageError
-from storage.records import Conversation, LoggedExchange, ReplyRecord, Speaker, Turn
-from storage.schema import Base, ConversationRow, PersonRow, ReplyRow, TurnRow
+from storage.exports import EXPORT_FORMATS, Talk
+from storage.mailbox import Mailbox, find_answer, post
+from storage.records import (
+    Conversation,
+    Counts,
+    Feedback,
+    LoggedExchange,
+    ModelRatings,
+    Outgoing,
+    ReplyRecord,
+    Turn,
+)
+from storage.rows import (
+    append_turn,
+    branch_ending_in,
+    conversation_row,
+    feedback_on,
+    select_conversations,
+    to_conversation,
+    to_turn,
+    turn_row,
+)
+from storage.schema import ConversationRow, PersonRow, RatingRow, ReplyRow, TaughtRow, TurnRow
 
 __all__ = ["ConversationStore", "StorageConfig"]
+
+_Result = TypeVar("_Result", int, bool, int | None)
 
 
 class ConversationStore:
@@ -31,9 +57,18 @@ class ConversationStore:
         """
         self._database = Database(config)
         self._session = self._database.session
+        self.people = people.People(self._database)
+        if self._database.has_traces():
+            erasing.erase_traces(self._database)
 
     def close(self) -> None:
         self._database.close()
+
+    def mailbox(self, bot: int) -> Mailbox:
+        """Return the in- and outbox of the bot of this number."""
+        return Mailbox(self._database, bot)
+
+    # Saying
 
     def add_turn(
         self,
@@ -42,187 +77,367 @@ class ConversationStore:
         *,
         person: str,
         external_id: str | None = None,
+        instead_of: int | None = None,
         now: datetime | None = None,
     ) -> Turn:
         """Store what a person said, behind the conversation's last turn, and return it.
 
         The conversation and the person are made where they are new. A message with an ``external_id`` that is
         there already is not stored again: the stored turn comes back.
+
+        Args:
+            instead_of: id of the turn that this one was edited from; it stays, and this one stands beside it.
+
+        Raises:
+            StorageError: there is no such turn as ``instead_of`` in the conversation.
         """
         moment = now or datetime.now(UTC)
         with self._session(writes=True) as session:
-            place = self._conversation_row(session, conversation, person, moment)
+            speaker_id = people.find_or_add(session, person, moment)
+            place = conversation_row(session, conversation, speaker_id, moment)
             if external_id is not None:
-                known = session.scalar(
-                    select(TurnRow).where(TurnRow.conversation_id == place.id, TurnRow.external_id == external_id)
-                )
+                known = session.scalar(_turns_of(place.id).where(TurnRow.external_id == external_id))
                 if known is not None:
-                    return _turn(known, conversation)
-            row = self._append(session, place, "person", text, moment, external_id)
-            return _turn(row, conversation)
+                    return to_turn(known, conversation)
+            parent_id = place.head_id
+            if instead_of is not None:
+                parent_id = turn_row(session, instead_of, place).parent_id
+            row = append_turn(session, place, "person", speaker_id, text, moment, parent_id, external_id)
+            return to_turn(row, conversation)
 
-    def add_reply(self, turn: Turn, text: str, reply: ReplyRecord, *, now: datetime | None = None) -> Turn:
-        """Store the bot's reply to ``turn`` and return it.
+    def add_reply(
+        self,
+        turn: Turn,
+        text: str,
+        reply: ReplyRecord,
+        *,
+        outgoing: Outgoing | None = None,
+        now: datetime | None = None,
+    ) -> Turn:
+        """Store the bot's reply to ``turn`` and return it; another reply to the same turn stands beside the first.
+
+        Args:
+            outgoing: the message that carries the reply: it enters the outbox, and its update ends, in the same
+                transaction. Where that update was answered before, nothing is stored: the first reply comes back.
 
         Raises:
             StorageError: the turn was deleted in the meantime.
         """
         moment = now or datetime.now(UTC)
         with self._session(writes=True) as session:
+            if outgoing is not None and outgoing.update_id is not None:
+                answer = find_answer(session, outgoing.bot, outgoing.update_id)
+                if answer is not None and answer.turn_id is not None:
+                    known = turn_row(session, answer.turn_id)
+                    return to_turn(known, known.conversation.key)
             asked = session.get(TurnRow, turn.id)
             if asked is None:
                 raise StorageError(f"turn {turn.id} of {turn.conversation} is gone; its reply was not stored")
-            place = asked.conversation
-            row = self._append(session, place, "bot", text, moment, None, parent_id=asked.id)
-            values = asdict(reply) | {
-                "seed": str(reply.seed),
-                "settings": _as_json(reply.settings),
-                "candidates": _as_json(reply.candidates),
-            }
-            session.add(ReplyRow(turn_id=row.id, **values))
+            place = session.get_one(ConversationRow, asked.conversation_id, with_for_update=True)
+            row = append_turn(session, place, "bot", asked.person_id, text, moment, asked.id)
+            session.add(
+                ReplyRow(
+                    turn_id=row.id,
+                    model_id=reply.model_id,
+                    strategy=reply.strategy,
+                    seed=str(reply.seed),
+                    tokens=reply.tokens,
+                    latency_ms=reply.latency_ms,
+                    is_cut=reply.is_cut,
+                    settings=as_json(reply.settings),
+                    candidates=as_json(reply.candidates),
+                )
+            )
             session.flush()
             session.refresh(row)
-            return _turn(row, place.key)
+            if outgoing is not None:
+                post(session, replace(outgoing, turn_id=row.id), moment)
+            return to_turn(row, place.key)
+
+    def set_head(self, turn_id: int) -> Turn:
+        """Go on talking behind this turn: choose another branch. Returns the turn.
+
+        Raises:
+            StorageError: there is no such turn.
+        """
+        with self._session(writes=True) as session:
+            row = turn_row(session, turn_id)
+            row.conversation.head_id = row.id
+            return to_turn(row, row.conversation.key)
+
+    def step_back(self, conversation: str, exchanges: int = 1) -> list[Turn]:
+        """Go back behind the last ``exchanges`` messages of a person and their replies; nothing is deleted.
+
+        Returns:
+            The turns that are no longer part of the branch, oldest first; none where there was nothing to undo.
+        """
+        with self._session(writes=True) as session:
+            place = session.scalar(
+                select(ConversationRow).where(ConversationRow.key == conversation).with_for_update()
+            )
+            undone: list[TurnRow] = []
+            number = place.head_id if place is not None else None
+            while number is not None and exchanges > 0:
+                row = session.get_one(TurnRow, number)
+                undone.append(row)
+                number = row.parent_id
+                exchanges -= row.speaker == "person"
+            if place is not None:
+                place.head_id = number
+            return [to_turn(row, conversation) for row in reversed(undone)]
+
+    # Judging
+
+    def rate(self, turn_id: int, person: str, value: int | None, *, now: datetime | None = None) -> None:
+        """Store what a person thinks of a reply: +1, -1, or None to take it back. Their newer rating replaces it.
+
+        Raises:
+            StorageError: there is no such reply.
+        """
+        if value not in (1, -1, None):
+            raise ValueError(f"a rating is 1, -1 or None, got {value}")
+        moment = now or datetime.now(UTC)
+        with self._session(writes=True) as session:
+            if turn_row(session, turn_id).speaker != "bot":
+                raise StorageError(f"turn {turn_id} is no reply of the bot; only those are rated")
+            key = {"turn_id": turn_id, "person_id": people.find_or_add(session, person, moment)}
+            session.execute(delete(RatingRow).filter_by(**key))
+            if value is not None:
+                session.add(RatingRow(**key, value=value, created=moment))
+
+    def teach(self, turn_id: int, person: str, text: str, *, now: datetime | None = None) -> None:
+        """Store what should have been said; the person's newer lesson for the same message replaces it.
+
+        Args:
+            turn_id: the person's message, or a reply to it.
+
+        Raises:
+            StorageError: there is no such turn, or it answers nothing.
+        """
+        moment = now or datetime.now(UTC)
+        with self._session(writes=True) as session:
+            asked = turn_row(session, turn_id)
+            if asked.speaker == "bot":
+                if asked.parent_id is None:
+                    raise StorageError(f"turn {turn_id} answers nothing; teach a reply to a message")
+                asked = turn_row(session, asked.parent_id)
+            key = {"turn_id": asked.id, "person_id": people.find_or_add(session, person, moment)}
+            session.execute(delete(TaughtRow).filter_by(**key))
+            session.add(TaughtRow(**key, text=storable(text), created=moment))
+
+    def feedback(self, conversation: str) -> dict[int, Feedback]:
+        """Return what people made of a conversation's turns, by turn id; turns without any are left out."""
+        with self._session() as session:
+            return feedback_on(session, conversation)
+
+    def ratings_by_model(self) -> list[ModelRatings]:
+        """Return how often each model's replies were rated good and bad."""
+        good = func.sum((RatingRow.value + 1) / 2)
+        query = (
+            select(ReplyRow.model_id, good, func.count())
+            .join(RatingRow, RatingRow.turn_id == ReplyRow.turn_id)
+            .group_by(ReplyRow.model_id)
+            .order_by(ReplyRow.model_id)
+        )
+        with self._session() as session:
+            return [ModelRatings(model, int(up), count - int(up)) for model, up, count in session.execute(query)]
+
+    # Reading
+
+    def turn(self, turn_id: int) -> Turn | None:
+        """Return the turn of this id."""
+        with self._session() as session:
+            row = session.get(TurnRow, turn_id)
+            return to_turn(row, row.conversation.key) if row is not None else None
+
+    def find_turn(self, conversation: str, external_id: str) -> Turn | None:
+        """Return the turn of this name in a conversation: that of a Telegram message, say."""
+        query = select(TurnRow).join(TurnRow.conversation).where(ConversationRow.key == conversation)
+        with self._session() as session:
+            row = session.scalar(query.where(TurnRow.external_id == external_id))
+            return to_turn(row, conversation) if row is not None else None
 
     def recent_turns(self, conversation: str, limit: int) -> list[Turn]:
         """Return the last ``limit`` turns of the branch that is being talked in, oldest first."""
         with self._session() as session:
-            place = session.scalar(select(ConversationRow).where(ConversationRow.key == conversation))
-            if place is None or place.head_id is None or limit < 1:
-                return []
-            branch = (
-                select(TurnRow.id, TurnRow.parent_id, literal(0).label("age"))
-                .where(TurnRow.id == place.head_id)
-                .cte("branch", recursive=True)
-            )
-            branch = branch.union_all(
-                select(TurnRow.id, TurnRow.parent_id, branch.c.age + 1)
-                .join(branch, TurnRow.id == branch.c.parent_id)
-                .where(branch.c.age + 1 < limit)
-            )
-            rows = session.scalars(
-                select(TurnRow).join(branch, TurnRow.id == branch.c.id).order_by(branch.c.age.desc())
-            )
-            return [_turn(row, conversation) for row in rows]
+            head = session.scalar(select(ConversationRow.head_id).where(ConversationRow.key == conversation))
+            return [to_turn(row, conversation) for row in branch_ending_in(session, head, limit)]
+
+    def branch_to(self, turn_id: int, limit: int) -> list[Turn]:
+        """Return a turn and those before it on its branch, at most ``limit``, oldest first; none if it is gone."""
+        with self._session() as session:
+            branch = branch_ending_in(session, turn_id, limit)
+            return [to_turn(row, row.conversation.key) for row in branch]
 
     def turns(self, conversation: str) -> list[Turn]:
         """Return every turn of a conversation, all branches, in the order they were said."""
+        query = select(TurnRow).join(TurnRow.conversation).where(ConversationRow.key == conversation)
         with self._session() as session:
-            rows = session.scalars(
-                select(TurnRow)
-                .join(TurnRow.conversation)
-                .where(ConversationRow.key == conversation)
-                .order_by(TurnRow.id)
+            return [to_turn(row, conversation) for row in session.scalars(query.order_by(TurnRow.id))]
+
+    def alternatives(self, turn_id: int) -> list[Turn]:
+        """Return the turns that stand at the same place of the tree, this one among them, oldest first."""
+        with self._session() as session:
+            row = session.get(TurnRow, turn_id)
+            if row is None:
+                return []
+            beside = _turns_of(row.conversation_id).where(
+                TurnRow.parent_id == row.parent_id if row.parent_id is not None else TurnRow.parent_id.is_(None),
+                TurnRow.speaker == row.speaker,
             )
-            return [_turn(row, conversation) for row in rows]
+            key = row.conversation.key
+            return [to_turn(other, key) for other in session.scalars(beside.order_by(TurnRow.id))]
 
     def conversations(self, person: str | None = None, limit: int | None = None) -> list[Conversation]:
-        """Return conversations, the one talked in last first."""
-        count = select(func.count(TurnRow.id)).where(TurnRow.conversation_id == ConversationRow.id).scalar_subquery()
-        query = select(ConversationRow, PersonRow.key, count).join(ConversationRow.person)
-        if person is not None:
-            query = query.where(PersonRow.key == person)
-        query = query.order_by(ConversationRow.updated.desc(), ConversationRow.id.desc()).limit(limit)
+        """Return conversations, the one talked in last first; those that ``person`` began, where given."""
+        query = select_conversations()
         with self._session() as session:
-            return [
-                Conversation(row.key, key, row.created, row.updated, turns)
-                for row, key, turns in session.execute(query)
-            ]
+            if person is not None:
+                query = query.where(ConversationRow.person_id == people.find(session, person))
+            query = query.order_by(ConversationRow.updated.desc(), ConversationRow.id.desc()).limit(limit)
+            return [to_conversation(*row) for row in session.execute(query)]
+
+    def find_conversation(self, name: str, person: str | None = None) -> Conversation | None:
+        """Return the conversation of this key, or else the last one talked in of this title, in any case."""
+        title = func.lower(ConversationRow.title) == func.lower(name)
+        query = select_conversations().where(or_(ConversationRow.key == name, title))
+        with self._session() as session:
+            if person is not None:
+                query = query.where(ConversationRow.person_id == people.find(session, person))
+            query = query.order_by((ConversationRow.key == name).desc(), ConversationRow.updated.desc())
+            row = session.execute(query.limit(1)).first()
+            return to_conversation(*row) if row is not None else None
+
+    def rename(self, conversation: str, title: str | None) -> bool:
+        """Give a conversation a title of at most 200 characters; False where there is none of that name."""
+        with self._session(writes=True) as session:
+            place = session.scalar(select(ConversationRow).where(ConversationRow.key == conversation))
+            if place is None:
+                return False
+            place.title = storable(title)[:200] if title else None
+            return True
+
+    def search(self, words: str, person: str | None = None, limit: int = 50) -> list[Turn]:
+        """Return turns in which every one of ``words`` occurs, newest first.
+
+        A word is found whole, in any case, and in scripts without blanks anywhere; ``word*`` finds its beginnings.
+
+        Args:
+            person: look only through what this person said and was answered.
+        """
+        with self._session() as session:
+            person_id = people.find(session, person) if person is not None else None
+            if person is not None and person_id is None:
+                return []
+            found = search.find(session, words, person_id, limit)
+            query = select(TurnRow).where(TurnRow.id.in_(found)).options(joinedload(TurnRow.conversation))
+            return [to_turn(row, row.conversation.key) for row in session.scalars(query.order_by(TurnRow.id.desc()))]
+
+    def counts(self) -> Counts:
+        """Return how much is remembered."""
+        with self._session() as session:
+            tables = (PersonRow, ConversationRow, TurnRow)
+            return Counts(*(session.scalars(select(func.count()).select_from(t)).one() for t in tables))
+
+    # Taking along
 
     def exchanges(self, context_turns: int = 3) -> Iterator[LoggedExchange]:
-        """Yield every turn that has one before it, with its context along its branch, a conversation at a time."""
+        """Yield what may be learned from, a conversation at a time, always in the same order.
+
+        Only of people who consent: what they said, what they taught, and replies that they rated good.
+        """
         with self._session() as session:
-            places = session.execute(
-                select(ConversationRow.id, ConversationRow.key).order_by(ConversationRow.id)
-            ).all()
+            places = learning.conversations_to_learn_from(session)
         for number, key in places:
             with self._session() as session:
-                rows = session.scalars(select(TurnRow).where(TurnRow.conversation_id == number).order_by(TurnRow.id))
-                by_id = {row.id: row for row in rows}
-            for row in by_id.values():
-                context: list[str] = []
-                before = row.parent_id
-                while before is not None and len(context) < context_turns:
-                    context.append(by_id[before].text)
-                    before = by_id[before].parent_id
-                if context:
-                    yield LoggedExchange(key, tuple(reversed(context)), row.text, cast(Speaker, row.speaker))
+                found = list(learning.exchanges_of(session, number, key, context_turns))
+            yield from found
+
+    def export(
+        self, form: str = "jsonl", *, person: str | None = None, conversation: str | None = None
+    ) -> Iterator[str]:
+        """Yield conversations as pieces of a file, oldest first; no more than one of them is in memory.
+
+        Args:
+            form: ``jsonl`` (the corpus format) and ``md`` for the branch talked in, ``json`` and ``csv`` for all.
+
+        Raises:
+            StorageError: there is no such form.
+        """
+        if form not in EXPORT_FORMATS:
+            raise StorageError(f"no export as {form!r}; there are {', '.join(EXPORT_FORMATS)}")
+        return EXPORT_FORMATS[form](self._talks(person, conversation))
+
+    def _talks(self, person: str | None, conversation: str | None) -> Iterator[Talk]:
+        chosen = select(ConversationRow.key).order_by(ConversationRow.id)
+        if conversation is not None:
+            chosen = chosen.where(ConversationRow.key == conversation)
+        with self._session() as session:
+            if person is not None:
+                theirs = select(TurnRow.conversation_id).where(TurnRow.person_id == people.find(session, person))
+                chosen = chosen.where(ConversationRow.id.in_(theirs))
+            keys = session.scalars(chosen).all()
+        for key in keys:
+            with self._session() as session:
+                found = session.execute(select_conversations().where(ConversationRow.key == key)).first()
+                if found is None:
+                    continue  # deleted in the meantime
+                rows = session.scalars(_turns_of(found[0].id).order_by(TurnRow.id)).all()
+                turns = [to_turn(row, key) for row in rows]
+                talk = to_conversation(*found), turns, _branch_in(turns, found[0].head_id), feedback_on(session, key)
+            yield talk
+
+    # Deleting: when these return, nothing of the words is left in SQLite's files, unless ``has_traces`` says so
+
+    def delete_turn(self, turn_id: int) -> int:
+        """Delete a turn, with the bot's replies to it; what was said after them stays. Returns how many went."""
+        return self._delete(lambda session: erasing.delete_turn(session, turn_id))
 
     def delete_conversation(self, conversation: str) -> bool:
         """Delete a conversation with all its turns; False where there is none of that name."""
+
+        def work(session: Session) -> bool:
+            numbers = session.scalars(select(ConversationRow.id).where(ConversationRow.key == conversation)).all()
+            erasing.delete_conversations(session, numbers)
+            return bool(numbers)
+
+        return self._delete(work)
+
+    def delete_older_than(self, moment: datetime) -> int:
+        """Delete all turns said before a moment; returns how many."""
+        return self._delete(lambda session: erasing.delete_older_than(session, moment))
+
+    def delete_person(self, person: str) -> int | None:
+        """Delete all that is known of a person, under all their identities, waiting messages too.
+
+        Returns:
+            How many turns went; None where nobody is called so.
+        """
+        return self._delete(lambda session: erasing.delete_person(session, person))
+
+    def has_traces(self) -> bool:
+        """Tell whether another program was in the way of erasing what was deleted; the next opening goes on."""
+        return self._database.has_traces()
+
+    def _delete(self, work: Callable[[Session], _Result]) -> _Result:
         with self._session(writes=True) as session:
-            found = session.execute(delete(ConversationRow).where(ConversationRow.key == conversation))
-            return bool(cast(Any, found).rowcount)
-
-    def _append(
-        self,
-        session: Session,
-        place: ConversationRow,
-        speaker: Speaker,
-        text: str,
-        moment: datetime,
-        external_id: str | None,
-        parent_id: int | None = None,
-    ) -> TurnRow:
-        row = TurnRow(
-            conversation_id=place.id,
-            parent_id=place.head_id if parent_id is None else parent_id,
-            external_id=external_id,
-            speaker=speaker,
-            text=_storable(text),
-            created=moment,
-        )
-        session.add(row)
-        session.flush()
-        place.head_id, place.updated = row.id, moment
-        return row
-
-    def _conversation_row(self, session: Session, key: str, person: str, moment: datetime) -> ConversationRow:
-        """Return the conversation, made where it is new, locked against other writers of its turns."""
-        query = select(ConversationRow).where(ConversationRow.key == key).with_for_update()
-        found = session.scalar(query)
-        if found is None:
-            self._insert_new(session, PersonRow, key=person, created=moment)
-            someone = session.scalars(select(PersonRow.id).where(PersonRow.key == person)).one()
-            self._insert_new(session, ConversationRow, key=key, person_id=someone, created=moment, updated=moment)
-            found = session.scalars(query).one()
-        return found
-
-    @staticmethod
-    def _insert_new(session: Session, table: type[Base], **values: Any) -> None:
-        """Insert a row unless another process was quicker."""
-        insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-        session.execute(insert(table).values(**values).on_conflict_do_nothing())
+            result = work(session)
+            if result is None or result is False:
+                return result
+            self._database.mark_traces(session)
+        erasing.erase_traces(self._database)
+        return result
 
 
-def _storable(text: str) -> str:
-    """Replace what no database takes: NUL (refused by PostgreSQL) and lone surrogates (no UTF-8 form)."""
-    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+def _turns_of(conversation_id: int) -> Select[TurnRow]:
+    return select(TurnRow).where(TurnRow.conversation_id == conversation_id)
 
 
-def _as_json(value: Any) -> Any:
-    """Return a value in JSON's own types; it has no infinities and no NaN, which become null."""
-    if isinstance(value, Mapping):
-        return {str(key): _as_json(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_as_json(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return _storable(value) if isinstance(value, str) else value
-
-
-def _turn(row: TurnRow, conversation: str) -> Turn:
-    reply = row.reply
-    record = None
-    if reply is not None:
-        settings: Mapping[str, Any] = reply.settings
-        record = ReplyRecord(
-            reply.model_id,
-            reply.strategy,
-            int(reply.seed),
-            reply.tokens,
-            reply.latency_ms,
-            settings,
-            tuple(reply.candidates),
-        )
-    return Turn(row.id, conversation, row.parent_id, cast(Speaker, row.speaker), row.text, row.created, record)
+def _branch_in(turns: list[Turn], head_id: int | None) -> list[Turn]:
+    """Return those of a conversation's turns that lead to its head, oldest first."""
+    by_id = {turn.id: turn for turn in turns}
+    branch = []
+    while head_id is not None:
+        branch.append(by_id[head_id])
+        head_id = by_id[head_id].parent_id
+    return branch[::-1]

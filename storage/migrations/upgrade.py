@@ -9,6 +9,8 @@ from sqlalchemy import Connection, inspect, text
 
 from storage.errors import StorageError
 from storage.migrations import HEAD
+from storage.schema import Base
+from storage.search import create_index
 
 _LOCK_KEY = 0x6261636B63686174  # "backchat": whoever holds this advisory lock may change the schema
 
@@ -49,15 +51,19 @@ def find_revision(connection: Connection, name: str) -> Revision:
 
 
 def upgrade(connection: Connection, name: str) -> None:
-    """Apply the missing revisions within the connection's transaction; the database is as it was if one fails.
+    """Make the schema, or apply the missing revisions, in the connection's transaction: wholly or not at all.
 
     Raises:
         StorageError: as ``find_revision``; or rows of the old schema refer to rows that are not there.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
-    if find_revision(connection, name).is_newest:
+    found = find_revision(connection, name)
+    if found.is_newest:
         return  # another process was quicker
+    if found.id is None:
+        _create(connection)
+        return
     from alembic import command
     from alembic.config import Config
 
@@ -70,3 +76,11 @@ def upgrade(connection: Connection, name: str) -> None:
             f"{name}: some of its rows refer to rows that are not there, so it was not upgraded. "
             "Restore a copy, or move it away to start anew"
         )
+
+
+def _create(connection: Connection) -> None:
+    """Make the newest schema at once: the revisions lead to the same (a test compares), but Alembic loads slowly."""
+    Base.metadata.create_all(connection, checkfirst=False)
+    create_index(connection)
+    connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+    connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import pwd
 import shutil
@@ -23,7 +22,6 @@ class PostgresServer:
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self._programs, self._folder = programs, folder
-        self._numbers = itertools.count()
         self._prefix: list[str] = []
         if os.geteuid() == 0:  # the server refuses to run as root
             account = pwd.getpwnam("postgres")
@@ -33,14 +31,18 @@ class PostgresServer:
         self._run(
             "initdb", "-D", data, "-A", "trust", "-U", "backchat", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"
         )
-        settings = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off -c max_connections=60"
+        settings = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off -c shared_buffers=16MB"
         self._run("pg_ctl", "-D", data, "-l", str(folder / "log"), "-w", "-o", settings, "start")
 
-    def new_database(self) -> str:
-        """Make an empty database and return its address."""
-        name = f"test_{next(self._numbers)}"
-        self._run("createdb", "-h", str(self._folder), "-U", "backchat", name)
-        return f"postgresql://backchat@/{name}?host={self._folder}"
+    def empty_database(self) -> str:
+        """Empty the server's database, and return its address."""
+        import psycopg
+
+        url = f"postgresql://backchat@/postgres?host={self._folder}"
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+        return url
 
     def stop(self) -> None:
         self._run("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "-w", "stop")
@@ -61,8 +63,10 @@ def postgres_server() -> Iterator[PostgresServer]:
     if not programs and on_path is None:
         pytest.skip("PostgreSQL is not installed; `make postgres` fetches it on Debian")
     pytest.importorskip("psycopg", reason="the extra postgres is not installed")
-    # Not below pytest's own folder, which other users may not enter; and a socket's path must be short.
-    folder = Path(tempfile.mkdtemp(prefix="backchat-postgres-", dir="/tmp"))
+    # In memory where that can be. Not below pytest's own folder, which other users may not enter; and a socket's
+    # path must be short.
+    place = next(place for place in ("/dev/shm", "/tmp") if os.access(place, os.W_OK))
+    folder = Path(tempfile.mkdtemp(prefix="backchat-postgres-", dir=place))
     try:
         server = PostgresServer(programs[-1].parent if programs else Path(str(on_path)).parent, folder)
         yield server
@@ -73,7 +77,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def postgres_url(postgres_server: PostgresServer) -> str:
-    return postgres_server.new_database()
+    return postgres_server.empty_database()
 
 
 @pytest.fixture

@@ -1,0 +1,209 @@
+"""What a messenger brought and what is to be sent there, kept so that a crash loses and doubles nothing.
+
+An update is received (committed) before the messenger is told that it came, and is known again by its number. Its
+answer enters the outbox in the transaction that stores the reply's turn and ends the update. A sent part is noted as
+soon as the messenger has taken it; only a crash between these two sends a part twice.
+
+The text of updates and answers goes when they are done; the numbers stay, until ``purge``, to know a message again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from sqlalchemy import delete, func, null, select, update
+from sqlalchemy.orm import Session
+
+from storage.database import Database, as_json, insert_new
+from storage.records import Incoming, Outgoing
+from storage.schema import ChatRow, IncomingRow, OutgoingRow, SentRow
+
+
+class Mailbox:
+    """The in- and outbox of one bot, named by its number (the part of its token that is no secret)."""
+
+    def __init__(self, database: Database, bot: int) -> None:
+        self.bot = bot
+        self._session = database.session
+
+    def receive(self, updates: Iterable[Incoming], *, now: datetime | None = None) -> list[int]:
+        """Store updates that are not known yet; return their numbers. They are safe once this returns."""
+        moment = now or datetime.now(UTC)
+        new = []
+        with self._session(writes=True) as session:
+            for incoming in updates:
+                is_new = insert_new(
+                    session,
+                    IncomingRow,
+                    bot=self.bot,
+                    update_id=incoming.update_id,
+                    chat=incoming.chat,
+                    person=incoming.person,
+                    payload=as_json(incoming.payload),
+                    state="waiting",
+                    attempts=0,
+                    created=moment,
+                )
+                if is_new:
+                    new.append(incoming.update_id)
+                    insert_new(session, ChatRow, bot=self.bot, chat=incoming.chat, created=moment)
+        return new
+
+    def waiting(self, limit: int | None = None) -> list[Incoming]:
+        """Return updates that are not done, oldest first: the work left over when the program starts."""
+        query = select(IncomingRow).where(IncomingRow.bot == self.bot, IncomingRow.state == "waiting")
+        with self._session() as session:
+            rows = session.scalars(query.order_by(IncomingRow.update_id).limit(limit))
+            return [Incoming(r.update_id, r.chat, r.payload or {}, r.person, r.attempts) for r in rows]
+
+    def begin(self, update_id: int) -> int:
+        """Note that work on an update begins, and return how often it has: a number that grows tells of crashes."""
+        with self._session(writes=True) as session:
+            row = session.get_one(IncomingRow, (self.bot, update_id), with_for_update=True)
+            row.attempts += 1
+            return row.attempts
+
+    def finish(self, update_id: int, *, is_failed: bool = False, now: datetime | None = None) -> None:
+        """Note that an update needs no more work, and drop its text. Without an answer, or after ``post``."""
+        with self._session(writes=True) as session:
+            _finish(session, self.bot, update_id, "failed" if is_failed else "done", now or datetime.now(UTC))
+
+    def post(self, message: Outgoing, *, now: datetime | None = None) -> Outgoing:
+        """Put a message that is no reply of a model into the outbox, and end the update that it answers.
+
+        The message of an update that was answered before is not stored again: the stored one comes back. A reply
+        goes with ``ConversationStore.add_reply``, which stores its turn at the same time.
+        """
+        with self._session(writes=True) as session:
+            return post(session, message, now or datetime.now(UTC))
+
+    def answer_to(self, update_id: int) -> Outgoing | None:
+        """Return the message that answers an update, sent or not."""
+        with self._session() as session:
+            row = find_answer(session, self.bot, update_id)
+            return _outgoing(session, row) if row is not None else None
+
+    def unsent(self, limit: int | None = None) -> list[Outgoing]:
+        """Return messages of which parts are still to be sent, in the order they were posted."""
+        query = select(OutgoingRow).where(OutgoingRow.bot == self.bot, OutgoingRow.state == "waiting")
+        with self._session() as session:
+            rows = session.scalars(query.order_by(OutgoingRow.id).limit(limit)).all()
+            return [_outgoing(session, row) for row in rows]
+
+    def record_sent(self, outgoing_id: int, message_id: int, *, now: datetime | None = None) -> Outgoing:
+        """Note that the messenger took the next part as ``message_id``; with the last part the message is done."""
+        with self._session(writes=True) as session:
+            row = session.get_one(OutgoingRow, outgoing_id, with_for_update=True)
+            insert_new(session, SentRow, bot=row.bot, chat=row.chat, message_id=message_id, outgoing_id=outgoing_id)
+            message = _outgoing(session, row)
+            if len(message.sent) >= len(row.parts):
+                row.parts, row.options, row.state, row.finished = [], {}, "sent", now or datetime.now(UTC)
+            return message
+
+    def give_up(self, outgoing_id: int, *, now: datetime | None = None) -> None:
+        """Note that a message cannot be sent, and drop its text."""
+        with self._session(writes=True) as session:
+            values = {"parts": [], "options": {}, "state": "failed", "finished": now or datetime.now(UTC)}
+            session.execute(update(OutgoingRow).where(OutgoingRow.id == outgoing_id).values(values))
+
+    def turn_of(self, chat: str, message_id: int) -> int | None:
+        """Return the id of the reply's turn that a message of the chat shows, for buttons and reactions under it."""
+        query = select(OutgoingRow.turn_id).join(SentRow, SentRow.outgoing_id == OutgoingRow.id)
+        query = query.where(SentRow.bot == self.bot, SentRow.chat == chat, SentRow.message_id == message_id)
+        with self._session() as session:
+            return session.scalar(query)
+
+    def messages_of(self, turn_id: int) -> list[int]:
+        """Return the numbers of the messages that show a reply's turn, in order."""
+        query = select(SentRow.message_id).join(OutgoingRow, SentRow.outgoing_id == OutgoingRow.id)
+        query = query.where(OutgoingRow.bot == self.bot, OutgoingRow.turn_id == turn_id)
+        with self._session() as session:
+            return list(session.scalars(query.order_by(SentRow.message_id)))
+
+    def show_turn(self, chat: str, message_id: int, turn_id: int) -> None:
+        """Note that a message was edited and shows another turn now: one of the alternatives, say."""
+        sent = select(SentRow.outgoing_id).where(
+            SentRow.bot == self.bot, SentRow.chat == chat, SentRow.message_id == message_id
+        )
+        with self._session(writes=True) as session:
+            session.execute(update(OutgoingRow).where(OutgoingRow.id.in_(sent)).values(turn_id=turn_id))
+
+    def set_reachable(self, chat: str, is_reachable: bool, *, now: datetime | None = None) -> None:
+        """Note that a chat blocked the bot or is gone, or that it is there again."""
+        moment = now or datetime.now(UTC)
+        with self._session(writes=True) as session:
+            insert_new(session, ChatRow, bot=self.bot, chat=chat, created=moment)
+            chosen = update(ChatRow).where(ChatRow.bot == self.bot, ChatRow.chat == chat)
+            session.execute(chosen.values(unreachable_since=null() if is_reachable else moment))
+
+    def chats(self, *, is_reachable: bool = True) -> list[str]:
+        """Return the chats that can be written to, or those that cannot."""
+        state = ChatRow.unreachable_since.is_(None) if is_reachable else ChatRow.unreachable_since.is_not(None)
+        with self._session() as session:
+            return list(session.scalars(select(ChatRow.chat).where(ChatRow.bot == self.bot, state)))
+
+    def backlog(self) -> tuple[int, int]:
+        """Return how many updates wait for work, and how many messages for being sent."""
+        with self._session() as session:
+            waiting = [
+                session.scalars(
+                    select(func.count()).select_from(table).where(table.bot == self.bot, table.state == "waiting")
+                ).one()
+                for table in (IncomingRow, OutgoingRow)
+            ]
+        return waiting[0], waiting[1]
+
+    def purge(self, before: datetime) -> int:
+        """Forget updates that were done before a moment, and return how many. Buttons under old messages stay known.
+
+        Telegram keeps an update for 24 hours; what it may bring again must not be forgotten here.
+        """
+        old = delete(IncomingRow).where(IncomingRow.bot == self.bot, IncomingRow.finished < before)
+        with self._session(writes=True) as session:
+            return int(cast(Any, session.execute(old)).rowcount)
+
+
+def post(session: Session, message: Outgoing, moment: datetime) -> Outgoing:
+    """Put a message into the outbox and end its update, within the transaction that stores what it says."""
+    if message.update_id is not None:
+        known = find_answer(session, message.bot, message.update_id)
+        if known is not None:
+            return _outgoing(session, known)
+        _finish(session, message.bot, message.update_id, "done", moment)
+    row = OutgoingRow(
+        bot=message.bot,
+        update_id=message.update_id,
+        chat=message.chat,
+        person=message.person,
+        turn_id=message.turn_id,
+        parts=as_json(list(message.parts)),
+        options=as_json(message.options),
+        state="waiting",
+        created=moment,
+    )
+    session.add(row)
+    session.flush()
+    return _outgoing(session, row)
+
+
+def find_answer(session: Session, bot: int, update_id: int) -> OutgoingRow | None:
+    """Return the row of the message that answers an update."""
+    return session.scalar(select(OutgoingRow).where(OutgoingRow.bot == bot, OutgoingRow.update_id == update_id))
+
+
+def _finish(session: Session, bot: int, update_id: int, state: str, moment: datetime) -> None:
+    chosen = update(IncomingRow).where(
+        IncomingRow.bot == bot, IncomingRow.update_id == update_id, IncomingRow.state == "waiting"
+    )
+    session.execute(chosen.values(state=state, payload=null(), finished=moment))
+
+
+def _outgoing(session: Session, row: OutgoingRow) -> Outgoing:
+    sent: Sequence[int] = session.scalars(
+        select(SentRow.message_id).where(SentRow.outgoing_id == row.id).order_by(SentRow.message_id)
+    ).all()
+    return Outgoing(
+        row.bot, row.chat, tuple(row.parts), row.update_id, row.person, row.options, row.turn_id, tuple(sent), row.id
+    )
