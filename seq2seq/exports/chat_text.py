@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import IO
 
 from seq2seq.dialogues import Dialogue, fold_blanks
@@ -68,6 +69,7 @@ def _messages(
     stream: IO[bytes], name: str, bad: BadLines, notes: ChatNotes, dates: DateReader, senders: Counter[str]
 ) -> Iterator[ChatMessage]:
     """Yield the messages that people typed; note the rest."""
+    is_signal = _is_signal(dates.shape)
     time_s: float | None = None
     lines: list[str] = []
     size = 0
@@ -76,7 +78,9 @@ def _messages(
         begins_s = dates.time_s(head) if head is not None else None
         if head is not None and begins_s is not None:
             if time_s is not None:
-                yield from _message(time_s, "\n".join(lines), notes, senders, dates)
+                message = _message(time_s, "\n".join(lines), notes, senders, is_signal)
+                if message is not None:
+                    yield message
             content = line[head.end : head.end + MAX_MESSAGE_CHARS]
             time_s, lines, size = begins_s, [content], len(content)
         elif time_s is None:
@@ -88,27 +92,27 @@ def _messages(
             notes.skipped[CUT_OFF] += 1
             size = MAX_MESSAGE_CHARS + 1
     if time_s is not None:
-        yield from _message(time_s, "\n".join(lines), notes, senders, dates)
+        message = _message(time_s, "\n".join(lines), notes, senders, is_signal)
+        if message is not None:
+            yield message
 
 
 def _message(
-    time_s: float, content: str, notes: ChatNotes, senders: Counter[str], dates: DateReader
-) -> Iterator[ChatMessage]:
+    time_s: float, content: str, notes: ChatNotes, senders: Counter[str], is_signal: bool
+) -> ChatMessage | None:
+    """Return a message that somebody typed; note any other."""
     sender, text = _parted(content, senders)
     if sender is None:
         notes.skipped[SERVICE] += 1
-        return
-    if _is_signal(dates.shape):
-        text = _SIGNAL_ATTACHMENT.sub("", _SIGNAL_QUOTE.sub("", text))
-    else:
-        text = without_attachments(text)
-    reason = objection(text) if text.strip() else NO_TEXT
+        return None
+    text = _SIGNAL_ATTACHMENT.sub("", _SIGNAL_QUOTE.sub("", text)) if is_signal else without_attachments(text)
+    reason = objection(text) if text and not text.isspace() else NO_TEXT
     if reason is not None:
         notes.skipped[reason] += 1
-        return
+        return None
     message = ChatMessage("", "", sender, text, time_s)
     notes.keep(message)
-    yield message
+    return message
 
 
 def _parted(content: str, senders: Counter[str]) -> tuple[str | None, str]:
@@ -124,8 +128,12 @@ def _parted(content: str, senders: Counter[str]) -> tuple[str | None, str]:
         return None, content
     if senders[sender] < 2 and not _QUOTES.isdisjoint(sender):  # ... changed the subject to "A: B"
         return None, content
-    name = fold_blanks(_INVISIBLE.sub("", sender)).removeprefix("~").strip()
-    return name or None, text
+    return _shown_name(sender) or None, text
+
+
+@lru_cache(1024)
+def _shown_name(sender: str) -> str:
+    return fold_blanks(_INVISIBLE.sub("", sender)).removeprefix("~").strip()
 
 
 def _is_signal(shape: Shape) -> bool:

@@ -68,29 +68,56 @@ _MEDIA = re.compile(
     r"|(?:사진|이미지|동영상|오디오|스티커|문서|미디어) ?(?:생략됨|제외됨|파일을 생략한 대화내용)",
     re.IGNORECASE,
 )
-_NOTICE = re.compile(
-    r"(?=.{50}).*(?:end-to-end encrypt|end-to-end-encrypt|ende-zu-ende-verschlüssel|cifrado de extremo a extremo"
-    r"|cifrad[oa]s? de extremo a extremo|chiffrés? de bout en bout|crittografi[ae].{0,20}end-to-end"
-    r"|criptografia de ponta a ponta|end-to-end versleuteld|сквозн\w+ шифровани|uçtan uca şifrele"
-    r"|التشفير التام|הצפנה מקצה לקצה).*"
-    r"|(?=.{16}).*(?:端到端加密|端對端加密|エンドツーエンド|종단간 암호화).*"
-    r"|(?:missed|verpasster|unanswered) (?:voice|video|group)?[ -]?(?:call|anruf|sprachanruf|videoanruf).*"
+_ENCRYPTED = (
+    "end-to-end encrypt",
+    "end-to-end-encrypt",
+    "ende-zu-ende-verschlüssel",
+    "extremo a extremo",
+    "bout en bout",
+    "crittografia end-to-end",
+    "crittografati end-to-end",
+    "ponta a ponta",
+    "end-to-end versleuteld",
+    "сквозным шифрованием",
+    "uçtan uca şifrele",
+    "端到端加密",
+    "端對端加密",
+    "エンドツーエンド",
+    "종단간 암호화",
+    "التشفير التام",
+    "הצפנה מקצה לקצה",
+)
+_MIN_ENCRYPTED_CHARS = 50  # of the notice; who asks about encryption is briefer. Chinese, Japanese, Korean: below
+_MIN_ENCRYPTED_CHARS_CJK = 16
+_CALL = re.compile(
+    r"(?:missed|verpasster|unanswered) (?:voice|video|group)?[ -]?(?:call|anruf|sprachanruf|videoanruf).*"
     r"|(?:llamada|videollamada) perdida.*|appel (?:vocal|vidéo) manqué.*|chiamata (?:vocale|video)? ?persa.*"
     r"|chamada de (?:voz|vídeo) perdida.*|пропущенный (?:аудио|видео)?звонок.*"
     r"|(?:live location shared|location|poll): ?https?://\S+|null",
     re.IGNORECASE | re.DOTALL,
 )
+_MAX_NOTICE_CHARS = 100  # all but the encryption's are brief, which spares long texts the looking
 
 
 def objection(text: str) -> str | None:
     """Return why a text is none that a person typed, or None where it is."""
     if text.startswith(_MARK):
-        return SERVICE if _NOTICE.fullmatch(text[1:]) else DELETED if _is_deleted(text[1:]) else NO_TEXT
-    if _IN_BRACKETS.fullmatch(text) or _MEDIA.fullmatch(text.strip(" .\u200e")):
-        return NO_TEXT
-    if _is_deleted(text):
-        return DELETED
-    return SERVICE if _NOTICE.fullmatch(text) else None
+        return SERVICE if _is_notice(text[1:]) else DELETED if _is_deleted(text[1:]) else NO_TEXT
+    if len(text) <= _MAX_NOTICE_CHARS:
+        if (text.startswith("<") and _IN_BRACKETS.fullmatch(text)) or _MEDIA.fullmatch(text.strip(" .\u200e")):
+            return NO_TEXT
+        if _is_deleted(text):
+            return DELETED
+    return SERVICE if _is_notice(text) else None
+
+
+def _is_notice(text: str) -> bool:
+    if len(text) <= _MAX_NOTICE_CHARS and _CALL.fullmatch(text):
+        return True
+    least = _MIN_ENCRYPTED_CHARS if text.isascii() or text[0] < "\u3000" else _MIN_ENCRYPTED_CHARS_CJK
+    if not least <= len(text) <= 4 * _MAX_NOTICE_CHARS:
+        return False
+    return any(map(text.casefold().__contains__, _ENCRYPTED))
 
 
 def without_attachments(text: str) -> str:
@@ -106,4 +133,4 @@ def without_attachments(text: str) -> str:
 
 
 def _is_deleted(text: str) -> bool:
-    return len(text) < 80 and text.strip(" .。\u200e").casefold() in _DELETED
+    return text.strip(" .。\u200e").casefold() in _DELETED

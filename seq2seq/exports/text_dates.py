@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from typing import NamedTuple
 
 _MARKS = "[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069\ufeff]*"  # writing direction, byte order
@@ -27,7 +28,8 @@ _TIME = (
 _COMMA = rf"{_MARKS}[,،]?{_MARKS}{_BLANK}?{_MARKS}"
 _END = rf"{_MARKS}(?:(?P<bracket>\]){_BLANK}?|{_BLANK}(?P<dash>[-–—]){_BLANK}|(?P<colon>:){_BLANK})"
 _HEADS = tuple(
-    re.compile(rf"{_MARKS}\[?{first}{_COMMA}{second}{_END}") for first, second in ((_DATE, _TIME), (_TIME, _DATE))
+    re.compile(rf"{_MARKS}(?P<open>\[)?{first}{_COMMA}{second}{_END}")
+    for first, second in ((_DATE, _TIME), (_TIME, _DATE))
 )
 
 # Marks of the half of the day, lower-cased, without blanks, dots and direction marks.
@@ -57,6 +59,9 @@ class Shape(NamedTuple):
     is_time_first: bool
 
 
+_shape = lru_cache(256)(Shape)  # one object for each, since a file has a line of it for every message
+
+
 class Head(NamedTuple):
     """The date in front of a message, not yet understood."""
 
@@ -69,34 +74,27 @@ class Head(NamedTuple):
     end: int  # where the rest of the line begins
 
 
+_GROUPS = ("a", "b", "c", "sep", "before", "hour", "minute", "second", "after", "open", "bracket", "dash")
+
+
 def find_head(line: str) -> Head | None:
     """Return the date at the start of a line, or None."""
-    for is_time_first, pattern in enumerate(_HEADS):
-        found = pattern.match(line)
-        if found:
-            a, b, c = found["a"], found["b"], found["c"]
-            period = found["before"] or found["after"]
-            is_wrapped = found["bracket"] is not None
-            shape = Shape(
-                "]" if is_wrapped else "-" if found["dash"] else ":",
-                found["sep"],
-                0 if len(a) > 2 else 2 if len(c) > 2 else 1,
-                found["second"] is not None,
-                -1 if found["before"] else 1 if found["after"] else 0,
-                bool(is_time_first),
-            )
-            if is_wrapped != ("[" in line[: found.start("hour")]):
-                return None
-            return Head(
-                shape,
-                (int(a), int(b), int(c)),
-                int(found["hour"]),
-                int(found["minute"]),
-                int(found["second"] or 0),
-                _folded(period) if period else "",
-                found.end(),
-            )
-    return None
+    found = _HEADS[0].match(line) or _HEADS[1].match(line)
+    if found is None:
+        return None
+    a, b, c, separator, before, hour, minute, second, after, opened, bracket, dash = found.group(*_GROUPS)
+    if (opened is None) != (bracket is None):
+        return None
+    shape = _shape(
+        "]" if bracket else "-" if dash else ":",
+        separator,
+        0 if len(a) > 2 else 2 if len(c) > 2 else 1,
+        second is not None,
+        -1 if before else 1 if after else 0,
+        found.re is _HEADS[1],
+    )
+    period = _folded(before or after) if before or after else ""
+    return Head(shape, (int(a), int(b), int(c)), int(hour), int(minute), int(second or 0), period, found.end())
 
 
 @dataclass
@@ -256,6 +254,7 @@ def _evening_of(evidence: _ShapeEvidence) -> str:
     return second if evidence.changes[first, second] >= evidence.changes[second, first] else first
 
 
+@lru_cache(128)
 def _folded(period: str) -> str:
     return re.sub(r"[\W_]", lambda found: "" if not _is_vowel_sign(found[0]) else found[0], period).lower()
 
