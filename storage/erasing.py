@@ -18,7 +18,16 @@ from sqlalchemy.orm import Session
 from storage import people, search
 from storage.database import Database
 from storage.errors import StorageError
-from storage.schema import ConversationRow, IdentityRow, IncomingRow, OutgoingRow, PersonRow, TurnRow
+from storage.schema import (
+    ChatRow,
+    ConversationRow,
+    IdentityRow,
+    IncomingRow,
+    OutgoingRow,
+    PersonRow,
+    PlaceRow,
+    TurnRow,
+)
 
 _CHUNK = 500
 
@@ -65,6 +74,9 @@ def delete_person(session: Session, person: str) -> int | None:
     identities = session.scalars(select(IdentityRow.key).where(IdentityRow.person_id == number)).all()
     for mail in (IncomingRow, OutgoingRow):
         session.execute(delete(mail).where(mail.person.in_(identities)))
+    alone_with_them = [identity.partition(":")[2] for identity in identities]  # a private chat has its person's name
+    session.execute(delete(ChatRow).where(ChatRow.chat.in_(alone_with_them)))
+    session.execute(delete(PlaceRow).where(PlaceRow.place.in_(alone_with_them)))
     theirs = select(TurnRow.conversation_id).where(TurnRow.person_id == number)
     involved = or_(ConversationRow.person_id == number, ConversationRow.id.in_(theirs))
     others = select(TurnRow.conversation_id).where(TurnRow.person_id != number)

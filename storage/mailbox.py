@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from storage.database import Database, as_json, insert_new
 from storage.records import Incoming, Outgoing
-from storage.schema import ChatRow, IncomingRow, OutgoingRow, SentRow
+from storage.schema import ChatRow, IncomingRow, OutgoingRow, PlaceRow, SentRow
 
 
 class Mailbox:
@@ -93,10 +93,14 @@ class Mailbox:
             return [_outgoing(session, row) for row in rows]
 
     def record_sent(self, outgoing_id: int, message_id: int, *, now: datetime | None = None) -> Outgoing:
-        """Note that the messenger took the next part as ``message_id``; with the last part the message is done."""
+        """Note that the messenger took the next part as ``message_id``; with the last part the message is done.
+
+        A message that was edited is the newer one's from then on: it shows that one's turn.
+        """
         with self._session(writes=True) as session:
             row = session.get_one(OutgoingRow, outgoing_id, with_for_update=True)
-            insert_new(session, SentRow, bot=row.bot, chat=row.chat, message_id=message_id, outgoing_id=outgoing_id)
+            session.merge(SentRow(bot=row.bot, chat=row.chat, message_id=message_id, outgoing_id=outgoing_id))
+            session.flush()
             message = _outgoing(session, row)
             if len(message.sent) >= len(row.parts):
                 row.parts, row.options, row.state, row.finished = [], {}, "sent", now or datetime.now(UTC)
@@ -122,13 +126,16 @@ class Mailbox:
         with self._session() as session:
             return list(session.scalars(query.order_by(SentRow.message_id)))
 
-    def show_turn(self, chat: str, message_id: int, turn_id: int) -> None:
-        """Note that a message was edited and shows another turn now: one of the alternatives, say."""
-        sent = select(SentRow.outgoing_id).where(
-            SentRow.bot == self.bot, SentRow.chat == chat, SentRow.message_id == message_id
-        )
+    def conversation_at(self, place: str) -> str | None:
+        """Return the conversation that is being talked in at a place: a chat, or a thread of one."""
+        with self._session() as session:
+            row = session.get(PlaceRow, (self.bot, place))
+            return row.conversation if row is not None else None
+
+    def set_conversation(self, place: str, conversation: str) -> None:
+        """Go on in another conversation at a place."""
         with self._session(writes=True) as session:
-            session.execute(update(OutgoingRow).where(OutgoingRow.id.in_(sent)).values(turn_id=turn_id))
+            session.merge(PlaceRow(bot=self.bot, place=place, conversation=conversation))
 
     def set_reachable(self, chat: str, is_reachable: bool, *, now: datetime | None = None) -> None:
         """Note that a chat blocked the bot or is gone, or that it is there again."""

@@ -233,3 +233,13 @@ class ChatRow(Base):
     chat: Mapped[str] = mapped_column(String(100), primary_key=True)
     created: Mapped[datetime] = mapped_column(UtcDateTime)
     unreachable_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class PlaceRow(Base):
+    """Which conversation is being talked in at a place of the messenger: a chat, or a thread of one."""
+
+    __tablename__ = "places"
+
+    bot: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    place: Mapped[str] = mapped_column(String(100), primary_key=True)
+    conversation: Mapped[str] = mapped_column(String(200))
