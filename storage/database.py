@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlite3 import OperationalError as SQLiteError
 from typing import Any
 
-from sqlalchemy import URL, Engine, StaticPool, create_engine, event
+from sqlalchemy import URL, Engine, StaticPool, create_engine, event, literal_column
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
@@ -165,8 +165,9 @@ def as_json(value: Any) -> Any:
 def insert_new(session: Session, table: type[Base], **values: Any) -> bool:
     """Insert a row unless one with its key is there, from another process perhaps; tell whether it was."""
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    done: Any = session.execute(insert(table).values(**values).on_conflict_do_nothing())
-    return bool(done.rowcount)
+    # Not rowcount: for an insert PostgreSQL's driver does not always tell it.
+    new: Any = insert(table).values(**values).on_conflict_do_nothing().returning(literal_column("1"))
+    return session.execute(new).first() is not None
 
 
 def _parse(url: str) -> URL:
