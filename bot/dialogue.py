@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
 
 from bot import policy
 from bot.engine import Reply, ReplyEngine, ReplyRequest
-from bot.model_slot import ModelSlot
 from seq2seq.predictor import Candidate
 from storage.records import ReplyRecord, Turn
 from storage.store import ConversationStore
+
+
+class EngineSlot(Protocol):
+    """Whatever holds the engine to reply with."""
+
+    @property
+    def engine(self) -> ReplyEngine: ...
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How one reply is wanted.
+
+    Attributes:
+        decoding: settings that differ from the model's own.
+        seed: None draws a new one.
+        on_text: called with the text so far, where the strategy has one to show.
+        is_cancelled: asked between tokens; what was written until then is the reply.
+    """
+
+    decoding: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    on_text: Callable[[str], None] | None = None
+    is_cancelled: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True)
@@ -23,36 +46,29 @@ class Answer:
 
 
 class DialogueManager:
-    """The one door of every frontend. Safe to share between threads; turns of one conversation come in order.
+    """The one door of every frontend. Safe to share between threads; who waits for each answer keeps the order.
 
     Args:
-        decoding: settings that differ from the model's own.
         persona: lines about the bot, in front of every context.
-        seed: for every reply; None draws a new one each time.
     """
 
     def __init__(
-        self,
-        slot: ModelSlot,
-        store: ConversationStore,
-        *,
-        decoding: Mapping[str, Any] | None = None,
-        persona: Sequence[str] = (),
-        seed: int | None = None,
+        self, slot: EngineSlot, store: ConversationStore, *, persona: Sequence[str] = (), wishes: Wishes | None = None
     ) -> None:
-        self._slot, self._store = slot, store
-        self._decoding, self._persona, self._seed = dict(decoding or {}), tuple(persona), seed
+        self._slot, self.store, self.persona = slot, store, tuple(persona)
+        self._wishes = wishes or Wishes()
+
+    def over(self, store: ConversationStore) -> DialogueManager:
+        """Return the same over another memory."""
+        return DialogueManager(self._slot, store, persona=self.persona, wishes=self._wishes)
 
     def respond(
-        self,
-        conversation: str,
-        message: str,
-        *,
-        person: str,
-        on_text: Callable[[str], None] | None = None,
-        is_cancelled: Callable[[], bool] = lambda: False,
+        self, conversation: str, message: str, *, person: str, instead_of: int | None = None, wishes: Wishes | None = None
     ) -> Answer:
-        """Answer a message; both turns are stored, in order, once.
+        """Answer a message; both turns are stored, in order.
+
+        Args:
+            instead_of: id of the person's turn that this one was edited from.
 
         Raises:
             StorageError: the memory did not answer in time.
@@ -60,21 +76,22 @@ class DialogueManager:
         objection = policy.objection_to(message)
         if objection is not None:
             return Answer(policy_reply(objection), None)
-        engine = self._slot.engine
-        turn = self._store.add_turn(conversation, message, person=person)
-        context = [t.text for t in self._store.recent_turns(conversation, engine.context_turns)]
-        reply = engine.reply(self._request(engine, context, on_text, is_cancelled))
-        return Answer(reply, self._store.add_reply(turn, reply.text, record_of(reply)))
+        turn = self.store.add_turn(conversation, message, person=person, instead_of=instead_of)
+        return self.answer(turn, wishes)
 
-    def _request(
-        self,
-        engine: ReplyEngine,
-        context: Sequence[str],
-        on_text: Callable[[str], None] | None,
-        is_cancelled: Callable[[], bool],
-    ) -> ReplyRequest:
-        decoding = engine.decoding.with_changes(**self._decoding)
-        return ReplyRequest(context, decoding, self._seed, self._persona, on_text, is_cancelled)
+    def answer(self, turn: Turn, wishes: Wishes | None = None) -> Answer:
+        """Reply to a stored turn of a person; a reply that it has already stays beside the new one."""
+        engine = self._slot.engine
+        reply = engine.reply(self.request(turn, engine, wishes))
+        return Answer(reply, self.store.add_reply(turn, reply.text, record_of(reply)))
+
+    def request(self, turn: Turn, engine: ReplyEngine, wishes: Wishes | None = None) -> ReplyRequest:
+        """Return what the engine is asked in order to answer a stored turn."""
+        wishes = wishes or self._wishes
+        context = [t.text for t in self.store.branch_to(turn.id, engine.context_turns)]
+        decoding = engine.decoding.with_changes(**{**self._wishes.decoding, **wishes.decoding})
+        seed = self._wishes.seed if wishes.seed is None else wishes.seed
+        return ReplyRequest(context, decoding, seed, self.persona, wishes.on_text, wishes.is_cancelled)
 
 
 def policy_reply(text: str) -> Reply:
@@ -92,6 +109,7 @@ def record_of(reply: Reply) -> ReplyRecord:
         latency_ms=round(reply.latency_ms, 3),
         settings=reply.settings,
         candidates=tuple(candidate_facts(candidate) for candidate in reply.candidates),
+        is_cut=reply.is_cut,
     )
 
 

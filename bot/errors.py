@@ -7,3 +7,7 @@ class BotError(Exception):
 
 class SettingsError(BotError):
     """A setting is unknown, or its value is out of range."""
+
+
+class UpdateError(BotError):
+    """What came as an update of the messenger is none."""
