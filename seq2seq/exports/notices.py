@@ -93,7 +93,7 @@ _CALL = re.compile(
     r"(?:missed|verpasster|unanswered) (?:voice|video|group)?[ -]?(?:call|anruf|sprachanruf|videoanruf).*"
     r"|(?:llamada|videollamada) perdida.*|appel (?:vocal|vidéo) manqué.*|chiamata (?:vocale|video)? ?persa.*"
     r"|chamada de (?:voz|vídeo) perdida.*|пропущенный (?:аудио|видео)?звонок.*"
-    r"|(?:live location shared|location|poll): ?https?://\S+|null",
+    r"|(?:live location shared|location|poll): ?https?://\S+",
     re.IGNORECASE | re.DOTALL,
 )
 _MAX_NOTICE_CHARS = 100  # all but the encryption's are brief, which spares long texts the looking
@@ -112,7 +112,7 @@ def objection(text: str) -> str | None:
 
 
 def _is_notice(text: str) -> bool:
-    if len(text) <= _MAX_NOTICE_CHARS and _CALL.fullmatch(text):
+    if text == "null" or (len(text) <= _MAX_NOTICE_CHARS and _CALL.fullmatch(text)):
         return True
     least = _MIN_ENCRYPTED_CHARS if text.isascii() or text[0] < "\u3000" else _MIN_ENCRYPTED_CHARS_CJK
     if not least <= len(text) <= 4 * _MAX_NOTICE_CHARS:

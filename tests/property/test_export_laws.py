@@ -21,7 +21,9 @@ from seq2seq.lines import BadLines
 from seq2seq.readers import jsonl_line, read_jsonl
 
 unhurried = settings(deadline=None, max_examples=50)  # a busy machine is no failure
-words = st.text(st.characters(codec="utf-8", categories=["L", "N"]), min_size=1, max_size=8)
+words = st.text(st.characters(codec="utf-8", categories=["L", "N"]), min_size=1, max_size=8).filter(
+    lambda word: word != "null"  # which WhatsApp writes in place of messages
+)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),

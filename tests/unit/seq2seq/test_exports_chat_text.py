@@ -126,6 +126,7 @@ def test_what_was_not_typed_is_skipped_by_its_reason(text: str, reason: str) -> 
         (f"our hut {LRM}image omitted", "our hut"),
         ("IMG-20240520-WA0003.jpg (file attached)\nour hut", "our hut"),
         ("ask \u2068@Kim\u2069 first", "ask @Kim first"),
+        ("NULL", "NULL"),
         ("who deleted this message?", "who deleted this message?"),
         ("is it end-to-end encrypted?", "is it end-to-end encrypted?"),
         ("read plan.pdf (page two)", "read plan.pdf (page two)"),
