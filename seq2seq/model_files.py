@@ -1,7 +1,8 @@
 """A model directory: written whole or not at all, and checked before anything in it is believed.
 
 Nothing here needs torch or onnx, and nothing is ever unpickled. ``manifest.json`` holds the size and SHA-256
-of every other file; sizes are compared at every load, digests where there is time.
+of every other file. Sizes are compared when a directory is opened; digests by whoever reads a file, before it
+is parsed: a flipped bit in a graph makes ONNX Runtime end the process or, worse, answer nonsense.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +26,13 @@ from seq2seq.config import DecodingConfig, ModelConfig
 from seq2seq.errors import MissingExtraError, ModelFilesError, Seq2SeqError
 
 FORMAT = 1
+_REMEDY = "remove the model, and publish or install it again"
 FILES = ("model.safetensors", "tokenizer.json", "config.json", "encoder.onnx", "step.onnx", "unigrams.npy")
+MODEL_ID = re.compile(r"\w[\w.-]{0,99}")
 _LARGEST_JSON_BYTES = 16 * 2**20
 _MOST_PARAMETERS = 2**30
+_MOST_MEMORY = 2**26  # source positions times their width: numbers a row holds while it is decoded
+Section = TypeVar("Section", ModelConfig, DecodingConfig)
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,30 @@ class ModelDir:
     @property
     def size_bytes(self) -> int:
         return sum(int(file["bytes"]) for file in self.manifest["files"].values())
+
+    def read_checked(self, name: str) -> bytes:
+        """Return the bytes of one of ``FILES``, after comparing their digest.
+
+        Raises:
+            ModelFilesError: they are not those that were published.
+        """
+        path = self.path / name
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ModelFilesError(f"{path}: not readable ({error.strerror})") from error
+        if hashlib.sha256(content).hexdigest() != self.manifest["files"][name]["sha256"]:
+            raise ModelFilesError(f"{path}: its SHA-256 is not the manifest's; it is damaged: {_REMEDY}")
+        return content
+
+    def check_digests(self, names: Iterable[str] = FILES) -> None:
+        """Compare the SHA-256 of files with the manifest's.
+
+        Raises:
+            ModelFilesError: one differs.
+        """
+        for name in names:
+            self.read_checked(name)
 
 
 def write_model_dir(
@@ -60,7 +90,7 @@ def write_model_dir(
     Raises:
         ModelFilesError: there is something at ``path`` already, or the disk refuses.
     """
-    if path.exists():
+    if path.exists() or path.is_symlink():
         raise ModelFilesError(f"{path}: is there already; a published model is never changed")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +104,7 @@ def write_model_dir(
             _write_json(work / "manifest.json", {**manifest, "model": path.name, "format": FORMAT, "files": files})
             for name in (*FILES, "manifest.json"):
                 _sync(work / name)
+            _sync(work)
             work.rename(path)
         _sync(path.parent)
     except OSError as error:
@@ -81,7 +112,7 @@ def write_model_dir(
 
 
 def load_model_dir(path: Path, *, verify_digests: bool = False) -> ModelDir:
-    """Check a model directory and read its small files; the weights stay on disk.
+    """Check a model directory and read its settings; the other files stay on disk.
 
     Args:
         verify_digests: read every file and compare its SHA-256 too; else only sizes.
@@ -92,26 +123,52 @@ def load_model_dir(path: Path, *, verify_digests: bool = False) -> ModelDir:
     if not path.is_dir():
         raise ModelFilesError(f"{path}: no model directory there; `backchat models list` shows those that are")
     manifest = _read_json(path / "manifest.json")
-    if manifest.get("format") != FORMAT:
-        raise ModelFilesError(
-            f"{path / 'manifest.json'}: format {manifest.get('format')!r}, this version reads {FORMAT}; "
-            "a newer Backchat wrote it, or something else did"
-        )
-    _check_files(path, manifest, verify_digests)
+    version = manifest.get("format")
+    if version != FORMAT:
+        hint = "a newer Backchat wrote it: upgrade" if isinstance(version, int) else "no Backchat wrote it"
+        raise ModelFilesError(f"{path / 'manifest.json'}: format {version!r}, this version reads {FORMAT}; {hint}")
+    model_id = manifest.get("model")
+    if not isinstance(model_id, str) or not MODEL_ID.fullmatch(model_id):
+        raise ModelFilesError(f"{path / 'manifest.json'}: {model_id!r:.100} is no model id; {_REMEDY}")
+    _check_files(path, manifest)
     sections = _read_json(path / "config.json")
     try:
-        config = ModelConfig(**sections["model"])
-        settings: Any = {k: tuple(v) if isinstance(v, list) else v for k, v in sections["decoding"].items()}
-        decoding = DecodingConfig(**settings)
-        parameters = config.vocab_size * config.embed_size + 16 * config.hidden_size**2 * (
-            config.encoder_layers + config.decoder_layers
-        )
-        if parameters > _MOST_PARAMETERS:
-            raise Seq2SeqError(f"{parameters:,} parameters are more than any model of ours has")
-        model_id = str(manifest["model"])
-    except (KeyError, TypeError, AttributeError, Seq2SeqError) as error:
-        raise ModelFilesError(f"{path / 'config.json'}: not a model's settings ({error})") from error
-    return ModelDir(path, model_id, config, decoding, manifest)
+        config = _section(ModelConfig, sections["model"])
+        decoding = _section(DecodingConfig, sections["decoding"])
+        _check_sizes(config)
+    except (KeyError, TypeError, ValueError, Seq2SeqError) as error:
+        raise ModelFilesError(f"{path / 'config.json'}: not a model's settings ({error}); {_REMEDY}") from error
+    model = ModelDir(path, model_id, config, decoding, manifest)
+    model.check_digests(FILES if verify_digests else ["config.json"])
+    return model
+
+
+def _section(kind: type[Section], values: Mapping[str, Any]) -> Section:
+    """Build a settings section from JSON, every value of the type of its default."""
+    typed: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        value, default = values[field.name], field.default
+        if isinstance(default, tuple):
+            value = tuple(value) if isinstance(value, list) else value
+        elif isinstance(default, float) and type(value) is int:
+            value = float(value)
+        if type(value) is not type(default) or (
+            isinstance(value, tuple) and not all(isinstance(item, str) for item in value)
+        ):
+            raise ValueError(f"{field.name} is {value!r:.100}")
+        typed[field.name] = value
+    if odd := set(values) - set(typed):
+        raise ValueError(f"unknown: {', '.join(sorted(odd))}")
+    return kind(**typed)
+
+
+def _check_sizes(config: ModelConfig) -> None:
+    """Refuse sizes that no model of ours has, before anything is allocated by them."""
+    width = max(config.embed_size, config.hidden_size, config.attention_size)
+    parameters = config.vocab_size * width + 16 * width**2 * (config.encoder_layers + config.decoder_layers)
+    memory = config.max_source_tokens * width
+    if parameters > _MOST_PARAMETERS or memory > _MOST_MEMORY or config.max_target_tokens > _MOST_MEMORY:
+        raise ValueError(f"larger than any model of ours: {config}")
 
 
 def write_weights(path: Path, weights: Mapping[str, NDArray[np.float32]]) -> None:
@@ -136,6 +193,7 @@ def read_weights(model: ModelDir, shapes: Mapping[str, tuple[int, ...]]) -> dict
     except ImportError as error:
         raise MissingExtraError("reading weights needs the extra: pip install 'backchat[train]'") from error
     path = model.path / "model.safetensors"
+    model.check_digests([path.name])
     try:
         with safe_open(path, framework="np") as file:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
@@ -147,37 +205,37 @@ def read_weights(model: ModelDir, shapes: Mapping[str, tuple[int, ...]]) -> dict
         raise ModelFilesError(f"{path}: not a readable weights file ({error})") from error
 
 
-def _check_files(path: Path, manifest: Mapping[str, Any], verify_digests: bool) -> None:
+def _check_files(path: Path, manifest: Mapping[str, Any]) -> None:
     listed = manifest.get("files")
     if not isinstance(listed, dict) or set(listed) != set(FILES):
         raise ModelFilesError(f"{path / 'manifest.json'}: does not list the files of a model ({', '.join(FILES)})")
     for name in FILES:
         file, entry = path / name, listed[name]
-        if not isinstance(entry, dict):
-            raise ModelFilesError(f"{path / 'manifest.json'}: the entry of {name} is damaged")
-        if file.is_symlink() or not file.is_file():
-            raise ModelFilesError(f"{file}: missing; publish or install the model again")
-        size = file.stat().st_size
-        if size != entry.get("bytes"):
+        if not isinstance(entry, dict) or not isinstance(entry.get("sha256"), str):
+            raise ModelFilesError(f"{path / 'manifest.json'}: the entry of {name} is damaged; {_REMEDY}")
+        size = _size_of(file)
+        if type(entry.get("bytes")) is not int or size != entry["bytes"]:
             raise ModelFilesError(
-                f"{file}: has {size} bytes, the manifest says {entry.get('bytes')}; it is damaged: "
-                "remove the model and publish or install it again"
+                f"{file}: has {size} bytes, the manifest says {entry.get('bytes')!r:.100}; it is damaged: {_REMEDY}"
             )
-        if verify_digests and _sha256(file) != entry.get("sha256"):
-            raise ModelFilesError(f"{file}: its SHA-256 is not the manifest's; it is damaged: remove the model")
+
+
+def _size_of(file: Path) -> int:
+    """Return the size of a file of the directory; what points elsewhere could change behind our back."""
+    if file.is_symlink() or not file.is_file():
+        raise ModelFilesError(f"{file}: missing, or not a plain file; {_REMEDY}")
+    return file.stat().st_size
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    if _size_of(path) > _LARGEST_JSON_BYTES:
+        raise ModelFilesError(f"{path}: larger than any file of this name can be; {_REMEDY}")
     try:
-        if path.stat().st_size > _LARGEST_JSON_BYTES:
-            raise ModelFilesError(f"{path}: larger than any file of this name can be")
         value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelFilesError(f"{path}: missing; this is no model directory, or a damaged one") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise ModelFilesError(f"{path}: not readable ({error})") from error
+        raise ModelFilesError(f"{path}: not readable ({error}); {_REMEDY}") from error
     if not isinstance(value, dict):
-        raise ModelFilesError(f"{path}: expected an object, found {type(value).__name__}")
+        raise ModelFilesError(f"{path}: expected an object, found {type(value).__name__}; {_REMEDY}")
     return value
 
 
@@ -199,7 +257,14 @@ def _sync(path: Path) -> None:
 
 
 def remove_model_dir(path: Path) -> None:
-    """Remove a model directory: gone in one step for readers, then from the disk."""
+    """Remove a model directory: gone in one step for readers, then from the disk.
+
+    Raises:
+        ModelFilesError: the disk refuses.
+    """
     doomed = path.with_name(f".removing-{path.name}")
-    path.rename(doomed)
-    shutil.rmtree(doomed)
+    try:
+        path.rename(doomed)
+        shutil.rmtree(doomed)
+    except OSError as error:
+        raise ModelFilesError(f"{path}: cannot remove the model ({error.strerror or error})") from error

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seq2seq.config import DecodingConfig
 from seq2seq.errors import ModelFilesError
@@ -18,10 +20,12 @@ from seq2seq.ranking import RankTerms, blandness, repetition
 from seq2seq.runtime import Runtime
 from seq2seq.scheduler import DecodingLoop, Job, Scheduler, Task
 from seq2seq.scoring import ManyScoring
-from seq2seq.search import Bans, BeamSearch, Hypothesis, Program, Sampling, Scoring
+from seq2seq.search import Bans, BeamSearch, Continuation, Hypothesis, Program, Sampling
 from seq2seq.tokenizer import Tokenizer, reverse_source_ids, source_ids, target_ids
 
 _REVERSE_TOKENS = 24  # of the last turn, as many as are scored backwards
+_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+_CUT_CHARACTER = "\ufffd"  # what the first bytes of a character decode to
 
 
 @dataclass(frozen=True)
@@ -48,21 +52,25 @@ class Predictor:
 
     def __init__(self, model: ModelDir, threads: int = 1) -> None:
         self.model_id, self.config, self.decoding = model.model_id, model.config, model.decoding
+        model.check_digests(["tokenizer.json"])
         self.tokenizer = Tokenizer.load(model.path / "tokenizer.json")
         if self.tokenizer.vocab_size != model.config.vocab_size:
             raise ModelFilesError(
                 f"{model.path / 'tokenizer.json'}: has {self.tokenizer.vocab_size} tokens, config.json says "
                 f"{model.config.vocab_size}"
             )
-        self.runtime = Runtime(model.path, model.config, threads)
-        self._unigrams = _read_unigrams(model.path / "unigrams.npy", model.config.vocab_size)
+        self.runtime = Runtime(model, threads)
+        self._unigrams = _read_unigrams(model)
+        self._scheduler: Scheduler | None = None
+        self._scheduler_lock = threading.Lock()
 
     @classmethod
     def load(cls, path: Path, threads: int = 1) -> Predictor:
-        """Load a model directory.
+        """Load a model directory, after checking every byte that replying reads.
 
         Raises:
             ModelFilesError: it is damaged, foreign or newer than this program.
+            TokenizerError: its tokenizer is.
         """
         return cls(load_model_dir(path), threads)
 
@@ -72,17 +80,19 @@ class Predictor:
         decoding: DecodingConfig | None = None,
         seeds: Sequence[int] | None = None,
         persona: Sequence[str] = (),
+        prefix: str = "",
     ) -> list[list[Candidate]]:
-        """Find candidate replies to many contexts at once, best first each.
+        """Find candidate replies to many contexts at once, best first each; none where all were blocked or empty.
 
         Args:
             contexts: turns, oldest first; the newest is answered.
             seeds: one a context; all 0 where not given.
+            prefix: what every reply begins with.
         """
         loop = DecodingLoop(self.runtime)
         seeds = seeds if seeds is not None else [0] * len(contexts)
         tasks = [
-            self._task(context, decoding or self.decoding, seed, persona)
+            self._task(context, decoding or self.decoding, seed, persona, prefix)
             for context, seed in zip(contexts, seeds, strict=True)
         ]
         futures = [loop.start(task) for task in tasks]
@@ -101,7 +111,8 @@ class Predictor:
         """Find candidate replies to one context.
 
         Args:
-            on_text: called with the text so far as it grows; only ``greedy`` and ``sample`` have one to show.
+            on_text: called with the text so far whenever it has grown, at last with the whole; only ``greedy``
+                and ``sample`` have one to show.
             is_cancelled: asked between tokens.
 
         Raises:
@@ -109,9 +120,17 @@ class Predictor:
         """
         decoding = decoding or self.decoding
         loop = DecodingLoop(self.runtime)
+        shown: list[str] = []
         first: list[Program] = []
+
+        def show() -> None:
+            text = self._growing_text(first[0], decoding)
+            if on_text is not None and text and [text] != shown:
+                shown[:] = [text]
+                on_text(text)
+
         task = self._task(context, decoding, seed, persona, on_start=first.append)
-        future = loop.start(task, is_cancelled=is_cancelled, on_step=lambda: self._show(first, on_text))
+        future = loop.start(task, is_cancelled=is_cancelled, on_step=show)
         loop.run()
         return future.result()
 
@@ -128,7 +147,15 @@ class Predictor:
         Raises:
             queue.Full: too many wait already.
         """
+        with self._scheduler_lock:
+            self._scheduler = self._scheduler or Scheduler(self.runtime)
         return self._scheduler.submit(self._task(context, decoding or self.decoding, seed, persona), is_cancelled)
+
+    def close(self) -> None:
+        """Finish what was submitted; nothing can be submitted afterwards."""
+        with self._scheduler_lock:
+            self._scheduler = self._scheduler or Scheduler(self.runtime)
+        self._scheduler.close()
 
     def score(
         self,
@@ -138,104 +165,12 @@ class Predictor:
     ) -> list[Score]:
         """Score given responses by teacher forcing, end mark included and nothing of the target cut."""
         lines = personas or [()] * len(contexts)
-        sources = [self._source(context, persona) for context, persona in zip(contexts, lines, strict=True)]
-        targets = [target_ids(ids) for ids in self.tokenizer.encode_batch(list(responses))]
-        programs = [Scoring(target) for target in targets]
-        loop = DecodingLoop(self.runtime)
-        order = sorted(range(len(targets)), key=lambda number: len(targets[number]))
-        for number in order:
-            loop.start(_single(Job(sources[number], programs[number])))
-        loop.run()
-        return [Score(sum(program.log_probs), len(program.log_probs)) for program in programs]
-
-    def _task(
-        self,
-        context: Sequence[str],
-        decoding: DecodingConfig,
-        seed: int,
-        persona: Sequence[str],
-        on_start: Callable[[Program], None] = lambda program: None,
-    ) -> Task[list[Candidate]]:
-        turns = self.tokenizer.encode_batch(list(context)[-self.config.context_turns :])
-        source = source_ids(turns, self.config.max_source_tokens, self.tokenizer.encode_batch(list(persona)))
-        program = self._program(decoding, turns, seed)
-        on_start(program)
-        yield [Job(source, program)]
-        found = self._allowed(program.hypotheses(), decoding)
-        if decoding.strategy != "rank":
-            return [self._candidate(hypothesis, decoding) for hypothesis in found]
-        found = list({hypothesis.token_ids: hypothesis for hypothesis in found}.values())
-        wanted = target_ids(turns[-1], _REVERSE_TOKENS) if turns else []
-        backward = [Scoring(wanted) for _ in found] if wanted else []
-        yield [
-            Job(reverse_source_ids(hypothesis.token_ids, self.config.max_source_tokens), scoring)
-            for hypothesis, scoring in zip(found, backward, strict=False)
+        sources = [
+            self._source(self._turns(context), persona) for context, persona in zip(contexts, lines, strict=True)
         ]
-        ranked = []
-        for number, hypothesis in enumerate(found):
-            terms = RankTerms(
-                forward=hypothesis.score,
-                reverse=backward[number].hypotheses()[0].score if backward else 0.0,
-                repetition=repetition(hypothesis.token_ids, turns),
-                blandness=blandness(hypothesis.token_ids, self._unigrams),
-            )
-            candidate = self._candidate(hypothesis, decoding)
-            ranked.append(replace(candidate, score=terms.score(decoding), terms=terms))
-        return sorted(ranked, key=lambda candidate: -candidate.score)
-
-    def _program(self, decoding: DecodingConfig, turns: Sequence[Sequence[int]], seed: int) -> Sampling | BeamSearch:
-        bans = Bans.of(decoding, turns, self._phrases(decoding.blocklist))
-        if decoding.strategy == "beam":
-            return BeamSearch(decoding, bans)
-        return Sampling(
-            decoding,
-            bans,
-            count=decoding.candidates if decoding.strategy == "rank" else 1,
-            seed=seed,
-            greedy=decoding.strategy == "greedy",
-            is_stopped=self._stop_check(decoding.stop),
-        )
-
-    def _source(self, context: Sequence[str], persona: Sequence[str] = ()) -> list[int]:
-        turns = self.tokenizer.encode_batch(list(context)[-self.config.context_turns :])
-        return source_ids(turns, self.config.max_source_tokens, self.tokenizer.encode_batch(list(persona)))
-
-    def _candidate(self, hypothesis: Hypothesis, decoding: DecodingConfig) -> Candidate:
-        text = self._text(hypothesis.token_ids, decoding.stop)
-        return Candidate(text, hypothesis.token_ids, hypothesis.log_prob, hypothesis.score)
-
-    def _text(self, token_ids: Sequence[int], stop: Sequence[str]) -> str:
-        text = self.tokenizer.decode(token_ids)
-        for mark in stop:
-            text = text.partition(mark)[0]
-        return " ".join(text.split())
-
-    def _allowed(self, hypotheses: Sequence[Hypothesis], decoding: DecodingConfig) -> list[Hypothesis]:
-        """Drop replies that say nothing, or a blocked phrase however it is spelt in tokens."""
-        blocked = _phrase_pattern(decoding.blocklist)
-        allowed = []
-        for hypothesis in hypotheses:
-            text = self._text(hypothesis.token_ids, decoding.stop)
-            if text and not (blocked and blocked.search(text)):
-                allowed.append(hypothesis)
-        return allowed
-
-    def _phrases(self, blocklist: Sequence[str]) -> list[tuple[int, ...]]:
-        spellings = {form for phrase in blocklist for form in (phrase, phrase.lower(), phrase.capitalize())}
-        return [tuple(ids) for ids in self.tokenizer.encode_batch(sorted(spellings)) if ids]
-
-    def _stop_check(self, stop: Sequence[str]) -> Callable[[Sequence[int]], bool] | None:
-        if not stop:
-            return None
-        return lambda said: any(mark in self.tokenizer.decode(said) for mark in stop)
-
-    def _show(self, programs: Sequence[Program], on_text: Callable[[str], None] | None) -> None:
-        if on_text is not None and programs and isinstance(programs[0], Sampling) and len(programs[0].said) == 1:
-            on_text(self.tokenizer.decode(programs[0].said[0]))
-
-    @cached_property
-    def _scheduler(self) -> Scheduler:
-        return Scheduler(self.runtime)
+        programs = [ManyScoring([target_ids(ids)]) for ids in self.tokenizer.encode_batch(list(responses))]
+        self._run_all(zip(sources, programs, strict=True))
+        return [Score(program.log_probs[0], len(program.targets[0])) for program in programs]
 
     def judge(
         self,
@@ -245,7 +180,7 @@ class Predictor:
     ) -> list[list[RankTerms]]:
         """Judge given responses, any number to each context, by the terms that ``rank`` goes by."""
         lines = personas or [()] * len(contexts)
-        turns = [self.tokenizer.encode_batch(list(context)[-self.config.context_turns :]) for context in contexts]
+        turns = [self._turns(context) for context in contexts]
         replies = [[tuple(ids) for ids in self.tokenizer.encode_batch(list(given))] for given in responses]
         forward = [ManyScoring([target_ids(ids) for ids in given]) for given in replies]
         asked: dict[tuple[int, ...], dict[int, int]] = {}  # reply -> number of its context -> place in the scoring
@@ -257,12 +192,9 @@ class Predictor:
             ids: ManyScoring([target_ids(turns[number][-1], _REVERSE_TOKENS) for number in places])
             for ids, places in asked.items()
         }
-        loop = DecodingLoop(self.runtime)
-        for context, persona, scoring in zip(contexts, lines, forward, strict=True):
-            loop.start(_single(Job(self._source(context, persona), scoring)))
-        for ids, scoring in backward.items():
-            loop.start(_single(Job(reverse_source_ids(ids, self.config.max_source_tokens), scoring)))
-        loop.run()
+        sources = [self._source(said, persona) for said, persona in zip(turns, lines, strict=True)]
+        self._run_all(zip(sources, forward, strict=True))
+        self._run_all((self._reverse_source(ids), scoring) for ids, scoring in backward.items())
         return [
             [
                 RankTerms(
@@ -276,24 +208,152 @@ class Predictor:
             for number, given in enumerate(replies)
         ]
 
+    def _task(
+        self,
+        context: Sequence[str],
+        decoding: DecodingConfig,
+        seed: int,
+        persona: Sequence[str],
+        prefix: str = "",
+        on_start: Callable[[Program], None] = lambda program: None,
+    ) -> Task[list[Candidate]]:
+        turns = self._turns(context)
+        program: Program = self._program(decoding, turns, seed)
+        if prefix.strip():
+            program = Continuation(self.tokenizer.encode(prefix), program)
+        on_start(program)
+        yield [Job(self._source(turns, persona), program)]
+        found = self._allowed(program.hypotheses(), decoding)
+        if decoding.strategy != "rank":
+            return [self._candidate(hypothesis, decoding) for hypothesis in found]
+        found = list({hypothesis.token_ids: hypothesis for hypothesis in found}.values())
+        backward = [ManyScoring([target_ids(turns[-1], _REVERSE_TOKENS)]) for _ in found] if turns else []
+        if backward:
+            yield [
+                Job(self._reverse_source(hypothesis.token_ids), scoring)
+                for hypothesis, scoring in zip(found, backward, strict=True)
+            ]
+        ranked = []
+        for number, hypothesis in enumerate(found):
+            terms = RankTerms(
+                forward=hypothesis.score,
+                reverse=backward[number].means[0] if backward else 0.0,
+                repetition=repetition(hypothesis.token_ids, turns),
+                blandness=blandness(hypothesis.token_ids, self._unigrams),
+            )
+            candidate = self._candidate(hypothesis, decoding)
+            ranked.append(replace(candidate, score=terms.score(decoding), terms=terms))
+        return sorted(ranked, key=lambda candidate: -candidate.score)
 
-def _single(job: Job) -> Task[None]:
-    yield [job]
+    def _program(self, decoding: DecodingConfig, turns: Sequence[Sequence[int]], seed: int) -> Sampling | BeamSearch:
+        bans = Bans.of(decoding, turns, self._phrases(decoding.blocklist))
+        stop = self._stop_check(decoding.stop)
+        if decoding.strategy == "beam":
+            return BeamSearch(decoding, bans, stop)
+        return Sampling(
+            decoding,
+            bans,
+            count=decoding.candidates if decoding.strategy == "rank" else 1,
+            seed=seed,
+            greedy=decoding.strategy == "greedy",
+            is_stopped=stop,
+        )
+
+    def _turns(self, context: Sequence[str]) -> list[list[int]]:
+        return self.tokenizer.encode_batch(list(context)[-self.config.context_turns :])
+
+    def _source(self, turns: Sequence[Sequence[int]], persona: Sequence[str]) -> list[int]:
+        return source_ids(turns, self.config.max_source_tokens, self.tokenizer.encode_batch(list(persona)))
+
+    def _reverse_source(self, token_ids: Sequence[int]) -> list[int]:
+        return reverse_source_ids(token_ids, self.config.max_source_tokens)
+
+    def _run_all(self, jobs: Iterable[tuple[Sequence[int], Program]]) -> None:
+        """Run programs over their sources, all in one batch."""
+
+        def task() -> Task[None]:
+            if everything := [Job(source, program) for source, program in jobs]:
+                yield everything
+
+        loop = DecodingLoop(self.runtime)
+        future = loop.start(task())
+        loop.run()
+        future.result()
+
+    def _candidate(self, hypothesis: Hypothesis, decoding: DecodingConfig) -> Candidate:
+        text = self._text(hypothesis.token_ids, decoding.stop)
+        return Candidate(text, hypothesis.token_ids, hypothesis.log_prob, hypothesis.score)
+
+    def _text(self, token_ids: Sequence[int], stop: Sequence[str]) -> str:
+        text = self.tokenizer.decode(token_ids)
+        for mark in filter(None, stop):
+            text = text.partition(mark)[0]
+        return " ".join(text.split())
+
+    def _growing_text(self, program: Program, decoding: DecodingConfig) -> str:
+        """Return what can be shown of an unfinished reply: nothing that its next tokens could still take away."""
+        if not isinstance(program, Sampling) or len(program.said) != 1:
+            return ""
+        said = program.said[0]
+        if program.rows == 0:
+            return next(
+                (self._text(h.token_ids, decoding.stop) for h in self._allowed(program.hypotheses(), decoding)), ""
+            )
+        text = self.tokenizer.decode(said).rstrip(_CUT_CHARACTER)
+        text = text[: len(text) - max((_overlap(text, mark) for mark in decoding.stop), default=0)]
+        text = " ".join(text.split())
+        blocked = _phrase_pattern(decoding.blocklist)
+        return "" if blocked is not None and blocked.search(text) else text
+
+    def _allowed(self, hypotheses: Sequence[Hypothesis], decoding: DecodingConfig) -> list[Hypothesis]:
+        """Drop replies that say nothing, or a blocked phrase however it is spelt in tokens."""
+        blocked = _phrase_pattern(decoding.blocklist)
+        allowed = []
+        for hypothesis in hypotheses:
+            text = self._text(hypothesis.token_ids, decoding.stop)
+            if text and not (blocked is not None and blocked.search(text)):
+                allowed.append(hypothesis)
+        return allowed
+
+    def _phrases(self, blocklist: Sequence[str]) -> list[tuple[int, ...]]:
+        """Return the usual spellings of blocked phrases, so that a search finds another way in time."""
+        cases = (str, str.lower, str.upper, str.capitalize, str.title)
+        spellings = {case(phrase) for phrase in _folded(blocklist) for case in cases}
+        return [tuple(ids) for ids in self.tokenizer.encode_batch(sorted(spellings))]
+
+    def _stop_check(self, stop: Sequence[str]) -> Callable[[Sequence[int]], bool] | None:
+        marks = list(filter(None, stop))
+        if not marks:
+            return None
+        return lambda said: any(mark in self.tokenizer.decode(said) for mark in marks)
+
+
+def _overlap(text: str, mark: str) -> int:
+    """Return how many characters at the end of ``text`` may be the beginning of ``mark``."""
+    return next((n for n in range(min(len(mark), len(text)), 0, -1) if text.endswith(mark[:n])), 0)
+
+
+def _folded(phrases: Sequence[str]) -> list[str]:
+    return [folded for phrase in phrases if (folded := " ".join(phrase.split()))]
 
 
 def _phrase_pattern(blocklist: Sequence[str]) -> re.Pattern[str] | None:
-    if not blocklist:
-        return None
-    phrases = "|".join(re.escape(phrase) for phrase in blocklist)
-    return re.compile(rf"(?<!\w)(?:{phrases})(?!\w)", re.IGNORECASE)
+    """Return what finds a blocked phrase as whole words, in any case; in scripts without blanks anywhere."""
+    phrases = []
+    for phrase in _folded(blocklist):
+        before = "" if _UNSPACED.match(phrase[0]) else r"(?<!\w)"
+        behind = "" if _UNSPACED.match(phrase[-1]) else r"(?!\w)"
+        phrases.append(f"{before}{re.escape(phrase)}{behind}")
+    return re.compile("|".join(phrases), re.IGNORECASE) if phrases else None
 
 
-def _read_unigrams(path: Path, vocab_size: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+def _read_unigrams(model: ModelDir) -> NDArray[np.float32]:
     """Read the log-frequency of every token in the training replies, float32 [vocab]."""
+    path, vocab_size = model.path / "unigrams.npy", model.config.vocab_size
     try:
-        unigrams = np.load(path, allow_pickle=False, mmap_mode="r")
+        unigrams = np.load(io.BytesIO(model.read_checked(path.name)), allow_pickle=False)
         if unigrams.shape != (vocab_size,) or unigrams.dtype != np.float32:
             raise ValueError(f"{unigrams.dtype} {unigrams.shape}")
-        return np.array(unigrams)
+        return np.asarray(unigrams)
     except (OSError, ValueError, EOFError) as error:
         raise ModelFilesError(f"{path}: not the token frequencies of this model ({error})") from error

@@ -15,10 +15,11 @@ from typing import Any
 
 from seq2seq.config import DecodingConfig, ModelConfig
 from seq2seq.errors import ModelFilesError, RegistryError
-from seq2seq.model_files import ModelDir, load_model_dir, remove_model_dir, write_model_dir
+from seq2seq.model_files import MODEL_ID, ModelDir, load_model_dir, remove_model_dir, write_model_dir
 
 SHIPPED_DIR = Path(__file__).parent / "pretrained"
 DEFAULT_MODEL = "english"
+_LONGEST_NAME = 64
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,15 @@ class Registry:
 
         Args:
             fill: writes weights, tokenizer and graphs into the folder it is given.
+
+        Raises:
+            RegistryError: ``name`` cannot be part of an id.
+            ModelFilesError: the model cannot be written.
         """
+        if not MODEL_ID.fullmatch(name) or len(name) > _LONGEST_NAME:
+            raise RegistryError(
+                f"{name!r:.100}: a model's name has letters, digits, '.', '-' and '_', {_LONGEST_NAME} at most"
+            )
         created = (now or datetime.now(UTC)).astimezone(UTC)
         model_id = f"{created:%Y%m%d-%H%M%S}-{name}-{secrets.token_hex(2)}"
         provenance = {"created": created.isoformat(timespec="seconds"), **manifest}
@@ -63,41 +72,52 @@ class Registry:
         return model_id
 
     def promote(self, name: str) -> str:
-        """Make a model current, after checking every byte of it; returns its id."""
-        model = load_model_dir(self.resolve(name), verify_digests=True)
+        """Make a model current, after checking every byte of it; returns its id.
+
+        Raises:
+            RegistryError: there is no such model.
+            ModelFilesError: it is damaged.
+        """
         with self._locked():
+            path = self.resolve(name)
+            known = self._ids().get(path.name)
+            if known is None or known.resolve() != path.resolve():
+                raise RegistryError(f"{name}: not a model of {self.models_dir}; only those can be promoted")
+            load_model_dir(path, verify_digests=True)
             before = self.current()
-            if before == model.model_id:
-                return before
-            history = self._history()
-            self._write("history", "".join(f"{line}\n" for line in [*history, before or DEFAULT_MODEL]))
-            self._write("current", model.model_id + "\n")
-        return model.model_id
+            if before != path.name:
+                self._write("history", [*self._history(), before or DEFAULT_MODEL])
+                self._write("current", [path.name])
+        return path.name
 
     def rollback(self) -> str:
         """Make the model current that was so before the last promotion; returns its id.
 
         Raises:
             RegistryError: nothing was promoted, or the model is gone.
+            ModelFilesError: it is damaged.
         """
         with self._locked():
             history = self._history()
+            current = self.current()
+            while history and history[-1] == current:  # a promotion was cut short between its two files
+                history.pop()
             if not history:
                 raise RegistryError("nothing to roll back to: no model was promoted over another")
-            previous = history[-1]
-            load_model_dir(self.resolve(previous))
-            self._write("current", previous + "\n")
-            self._write("history", "".join(f"{line}\n" for line in history[:-1]))
+            previous = history.pop()
+            load_model_dir(self.resolve(previous), verify_digests=True)
+            self._write("current", [previous])
+            self._write("history", history)
         return previous
 
     def current(self) -> str | None:
-        """Return the id of the current model, or None where none was ever promoted."""
-        try:
-            return (self.models_dir / "current").read_text(encoding="utf-8").strip() or None
-        except FileNotFoundError:
-            return None
-        except (OSError, UnicodeDecodeError) as error:
-            raise RegistryError(f"{self.models_dir / 'current'}: not readable ({error})") from error
+        """Return the id of the current model, or None where none was ever promoted.
+
+        Raises:
+            RegistryError: the file ``current`` holds anything but a model id.
+        """
+        lines = self._read("current")
+        return lines[0] if lines else None
 
     def resolve(self, name: str | None) -> Path:
         """Return the directory of a model: an id, the unique start of one, a shipped name or a folder.
@@ -111,8 +131,15 @@ class Registry:
         known = self._ids()
         if wanted in known:
             return known[wanted]
-        if os.sep in wanted or wanted in (".", "..") or (Path(wanted) / "manifest.json").exists():
-            return Path(wanted)
+        try:
+            if name is None:
+                raise RegistryError(
+                    f"{wanted}: the current model is gone; promote one of {', '.join(known) or 'none'}"
+                )
+            if os.sep in wanted or wanted in (".", "..") or (Path(wanted) / "manifest.json").exists():
+                return Path(wanted).resolve()
+        except (OSError, ValueError) as error:  # too long for a path, or with a NUL inside
+            raise RegistryError(f"{wanted!r:.100}: neither a model id nor a folder ({error})") from error
         matches = [model_id for model_id in known if model_id.startswith(wanted)]
         if len(matches) == 1:
             return known[matches[0]]
@@ -142,14 +169,14 @@ class Registry:
         Raises:
             RegistryError: it is current, or ships with the project.
         """
-        path = self.resolve(name)
-        if path.parent.resolve() != self.models_dir.resolve():
-            raise RegistryError(f"{name}: not a published model of {self.models_dir}; only those can be removed")
         with self._locked():
+            path = self.resolve(name)
+            if path.parent.resolve() != self.models_dir.resolve():
+                raise RegistryError(f"{name}: not a published model of {self.models_dir}; only those can be removed")
             if path.name == self.current():
                 raise RegistryError(f"{path.name}: is the current model; promote another or roll back first")
             remove_model_dir(path)
-            self._write("history", "".join(f"{line}\n" for line in self._history() if line != path.name))
+            self._write("history", [line for line in self._history() if line != path.name])
         return path.name
 
     def _ids(self) -> dict[str, Path]:
@@ -158,27 +185,41 @@ class Registry:
             for parent in (self._shipped_dir, self.models_dir)
             if parent.is_dir()
             for path in sorted(parent.iterdir())
-            if path.is_dir() and not path.name.startswith(".")
+            if MODEL_ID.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
         ]
         return {path.name: path for path in folders}
 
     def _history(self) -> list[str]:
+        return self._read("history")
+
+    def _read(self, name: str) -> list[str]:
+        """Return the model ids in a file of ours, one a line; none where there is no file."""
+        path = self.models_dir / name
         try:
-            return (self.models_dir / "history").read_text(encoding="utf-8").split()
+            ids = path.read_text(encoding="utf-8").split()
         except FileNotFoundError:
             return []
+        except (OSError, UnicodeDecodeError) as error:
+            raise RegistryError(f"{path}: not readable ({error}); remove it, and promote a model") from error
+        for model_id in ids:
+            if not MODEL_ID.fullmatch(model_id):
+                raise RegistryError(f"{path}: {model_id!r:.100} is no model id; remove it, and promote a model")
+        return ids
 
-    def _write(self, name: str, text: str) -> None:
+    def _write(self, name: str, ids: list[str]) -> None:
         temporary = self.models_dir / f".{name}.writing"
         with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
+            file.writelines(f"{model_id}\n" for model_id in ids)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self.models_dir / name)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self.models_dir.mkdir(parents=True, exist_ok=True)
-        with (self.models_dir / ".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        try:
+            self.models_dir.mkdir(parents=True, exist_ok=True)
+            with (self.models_dir / ".lock").open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise RegistryError(f"{self.models_dir}: cannot be changed ({error.strerror or error})") from error

@@ -6,19 +6,28 @@ its neighbours: a reply is bit for bit the same alone or among others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import base64
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from seq2seq.config import ModelConfig
 from seq2seq.errors import ModelFilesError
+from seq2seq.model_files import ModelDir
 
 Floats = NDArray[np.float32]
 _FAR_BELOW = np.float32(-1e30)  # what padding gets in front of the softmax
+_CPU = ["CPUExecutionProvider"]
+# An ONNX graph of one node: MatMulInteger of ``rows``, uint8 [2, 4], with a constant int8 [4, 16] full of 127.
+# tests/unit/seq2seq/test_runtime.py builds it anew and compares.
+PROBE = base64.b64decode(
+    "CAg6rAEKIgoEcm93cwoFdGFibGUSBHN1bXMiDU1hdE11bEludGVnZXISBXByb2JlKk8IBAgQEANCBXRhYmxlSkB/f39/f39/f39/"
+    "f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/WhYKBHJvd3MSDgoMCAISCAoCCAIK"
+    "AggEYhYKBHN1bXMSDgoMCAYSCAoCCAIKAggQQgQKABAR"
+)
 
 
 class Memory(NamedTuple):
@@ -36,6 +45,10 @@ class Memory(NamedTuple):
     def take(self, rows: NDArray[np.intp]) -> Memory:
         return Memory(*(part[rows] for part in self))
 
+    @staticmethod
+    def join(parts: Sequence[Memory]) -> Memory:
+        return Memory(*map(np.concatenate, zip(*parts, strict=True)))
+
 
 class State(NamedTuple):
     """Hidden and cell states of rows: float32 [layers, rows, hidden] each."""
@@ -46,28 +59,58 @@ class State(NamedTuple):
     def take(self, rows: NDArray[np.intp]) -> State:
         return State(self.hidden[:, rows], self.cell[:, rows])
 
+    @staticmethod
+    def join(parts: Sequence[State]) -> State:
+        return State(*(np.concatenate(part, axis=1) for part in zip(*parts, strict=True)))
+
 
 class Runtime:
     """The two sessions of one model directory; safe to share between threads."""
 
-    def __init__(self, folder: Path, config: ModelConfig, threads: int = 1) -> None:
-        """Load the sessions.
+    def __init__(self, model: ModelDir, threads: int = 1) -> None:
+        """Load the sessions, and try them once.
 
         Raises:
             ModelFilesError: a graph is damaged, or is not of this model's sizes.
         """
-        self.config = config
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        self._encoder = _open(folder / "encoder.onnx", options)
-        self._step = _open(folder / "step.onnx", options)
-        logits = self._step.get_outputs()[0].shape
-        if logits[-1] != config.vocab_size:
-            raise ModelFilesError(
-                f"{folder / 'step.onnx'}: made for a vocabulary of {logits[-1]}, config.json says {config.vocab_size}"
-            )
+        self.config = config = model.config
+        self._encoder = _open(model, "encoder.onnx", threads)
+        self._step = _open(model, "step.onnx", threads)
+        layers, size, width = config.decoder_layers, config.hidden_size, config.attention_size
+        _compare(
+            model,
+            "encoder.onnx",
+            self._encoder,
+            {
+                "source_ids": ["src_len"],
+                "keys": ["src_len", width],
+                "values": ["src_len", width],
+                "hidden": [layers, size],
+                "cell": [layers, size],
+            },
+        )
+        _compare(
+            model,
+            "step.onnx",
+            self._step,
+            {
+                "token_ids": ["rows"],
+                "hidden": [layers, "rows", size],
+                "cell": [layers, "rows", size],
+                "keys": ["rows", "src_len", width],
+                "values": ["rows", "src_len", width],
+                "padding": ["rows", "src_len"],
+                "logits": ["rows", config.vocab_size],
+                "next_hidden": [layers, "rows", size],
+                "next_cell": [layers, "rows", size],
+                "attention": ["rows", "src_len"],
+            },
+        )
+        try:
+            first_memory, first_state = self.encode([0])
+            self.step(np.zeros(1, np.int64), first_state, first_memory)
+        except Exception as error:  # ONNX Runtime has its own exception classes
+            raise ModelFilesError(f"{model.path}: its graphs cannot be run ({_first_line(error)})") from error
 
     def encode(self, source_ids: Sequence[int]) -> tuple[Memory, State]:
         """Read one source of 1 to ``max_source_tokens`` ids; returns the memory and first state of one row."""
@@ -109,8 +152,51 @@ class Runtime:
         return {"token_ids": token_ids, **state._asdict(), **memory._asdict()}
 
 
-def _open(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+@cache
+def products_saturate() -> bool:
+    """Say whether this processor sums unsigned by signed products in 16 bits: x86 with AVX2 and no VNNI does."""
+    session = onnxruntime.InferenceSession(PROBE, session_options(exact=False), providers=_CPU)
+    (sums,) = session.run(None, {"rows": np.full((2, 4), 255, np.uint8)})
+    return bool((sums != 4 * 255 * 127).any())
+
+
+def session_options(threads: int = 1, *, exact: bool) -> onnxruntime.SessionOptions:
+    """Return options of a quiet session.
+
+    Args:
+        exact: let unsigned by unsigned kernels do the integer products, which never saturate and are slower.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    if exact:
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    return options
+
+
+def _open(model: ModelDir, name: str, threads: int) -> onnxruntime.InferenceSession:
+    content = model.read_checked(name)
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        options = session_options(threads, exact=products_saturate())
+        return onnxruntime.InferenceSession(content, options, providers=_CPU)
     except Exception as error:  # ONNX Runtime has its own exception classes for every kind of damage
-        raise ModelFilesError(f"{path}: not a readable graph ({str(error).splitlines()[0]})") from error
+        raise ModelFilesError(f"{model.path / name}: not a readable graph ({_first_line(error)})") from error
+
+
+def _compare(
+    model: ModelDir,
+    name: str,
+    session: onnxruntime.InferenceSession,
+    wanted: Mapping[str, Sequence[str | int]],
+) -> None:
+    found = {tensor.name: tensor.shape for tensor in (*session.get_inputs(), *session.get_outputs())}
+    for tensor in sorted(found.keys() | wanted.keys()):
+        if found.get(tensor) != wanted.get(tensor):
+            raise ModelFilesError(
+                f"{model.path / name}: its {tensor} is {found.get(tensor)}, config.json implies {wanted.get(tensor)}"
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

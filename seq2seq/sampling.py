@@ -2,8 +2,12 @@
 
     bans > repetition, presence and frequency penalties > temperature > top-k > typical-p > top-p > min-p > draw
 
-Every filter renormalises what the one before it left. After top-k, filters see tokens sorted by probability,
-likeliest first, so that they are cheap.
+Every filter sees what the one before it left, renormalised, and tokens sorted by probability, likeliest first.
+Sorting a whole vocabulary at every step would cost more than the model does, so ``sample`` sorts the likeliest
+few hundred tokens and only where a filter keeps the last of them the rest.
+
+What runs over the whole vocabulary goes row by row: a row fits the processor's cache, and many rows at once cost
+page faults at every step (2.2 ms in place of 0.5 for 16 rows of 8,192).
 """
 
 from __future__ import annotations
@@ -16,64 +20,65 @@ from numpy.typing import NDArray
 from seq2seq.config import DecodingConfig
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
-_BLOCK = 64
+Rows = Floats | Sequence[Floats]  # [rows, vocab]
+_WIDTHS = (256, 1024)  # how many tokens are sorted at first, and then where those are too few
 
 
-def log_softmax(logits: Floats) -> Floats:
-    """Return log-probabilities of float32 [rows, vocab]."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_probs: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return log_probs
+def log_normalisers(logits: Rows, temperature: float = 1.0) -> Floats:
+    """Return the log of each row's sum of exp(logit / temperature): float32 [rows] of [rows, vocab]."""
+    scale = np.float32(1.0 / temperature)
+    normalisers = np.empty(len(logits), np.float32)
+    for number, row in enumerate(logits):
+        largest = row.max()
+        shifted = row - largest
+        shifted *= scale
+        normalisers[number] = largest * scale + np.log(np.exp(shifted, out=shifted).sum())
+    return normalisers
 
 
-def penalise_repetition(
-    logits: Floats, said: Sequence[Sequence[int]], repetition: float, presence: float, frequency: float
-) -> None:
-    """Lower, in place, the logits of tokens that a row has said already.
+def penalise_repetition(logits: Floats, said: Sequence[Sequence[int]], decoding: DecodingConfig) -> Floats:
+    """Return ``logits`` with those of tokens lowered that a row has said already.
 
-    ``repetition`` divides positive and multiplies negative logits (Keskar et al. 2019, arXiv:1909.05858, section
-    4.1); ``presence`` is taken off once, ``frequency`` once for every time the token was said.
+    ``repetition_penalty`` divides positive and multiplies negative logits (Keskar et al. 2019, arXiv:1909.05858,
+    section 4.1); ``presence_penalty`` is taken off once, ``frequency_penalty`` once for every time the token was
+    said.
     """
-    if repetition == 1.0 and presence == 0.0 and frequency == 0.0:
-        return
+    if (decoding.repetition_penalty, decoding.presence_penalty, decoding.frequency_penalty) == (1.0, 0.0, 0.0):
+        return logits
+    penalised = logits.copy()
     for row, tokens in enumerate(said):
-        if not tokens:
-            continue
-        unique, counts = np.unique(np.array(tokens), return_counts=True)
+        unique, counts = np.unique(np.array(tokens, np.int64), return_counts=True)
         values = logits[row, unique]
-        values = np.where(values > 0, values / repetition, values * repetition)
-        logits[row, unique] = values - presence - frequency * counts
+        values = np.where(values > 0, values / decoding.repetition_penalty, values * decoding.repetition_penalty)
+        penalised[row, unique] = values - decoding.presence_penalty - decoding.frequency_penalty * counts
+    return penalised
 
 
-def top_tokens(logits: Floats, k: int) -> tuple[Ints, Floats]:
+def top_tokens(logits: Rows, k: int) -> tuple[Ints, Floats]:
     """Return the ``k`` largest logits of each row and their tokens, largest first; ties go to the lower token.
 
-    Exact and in two stages: the k largest stand in the k blocks with the largest maxima.
+    Exact and in two stages: the k-th largest of all is at least the k-th largest of the maxima of disjoint
+    groups, so whatever is below that is out before anything is sorted.
 
     Returns:
         int64 and float32 [rows, k].
     """
-    rows, vocab = logits.shape
+    vocab = len(logits[0])
     k = min(k, vocab)
-    ids = np.broadcast_to(np.arange(vocab), logits.shape)
-    values = logits
-    blocks = vocab // _BLOCK
-    if vocab % _BLOCK == 0 and 2 * k < blocks:
-        maxima = logits.reshape(rows, blocks, _BLOCK).max(axis=2)
-        chosen = np.sort(np.argpartition(-maxima, k - 1, axis=1)[:, :k], axis=1)  # [rows, k]
-        ids = (chosen[:, :, None] * _BLOCK + np.arange(_BLOCK)).reshape(rows, k * _BLOCK)
-        values = np.take_along_axis(logits, ids, axis=1)
-    if k < values.shape[1]:
-        threshold = np.partition(values, values.shape[1] - k, axis=1)[:, -k]
-        above = (values > threshold[:, None]).sum(axis=1)
-        level = values == threshold[:, None]
-        level &= level.cumsum(axis=1) <= (k - above)[:, None]  # of those at the threshold the first ones
-        keep = (values > threshold[:, None]) | level
-        values = values[keep].reshape(rows, k)
-        ids = ids[keep].reshape(rows, k)
-    order = np.argsort(-values, axis=1, kind="stable")
-    return np.take_along_axis(ids, order, axis=1), np.take_along_axis(values, order, axis=1)
+    size = vocab // (4 * k)  # of a group
+    groups = vocab // max(1, size)
+    tokens, values = np.empty((len(logits), k), np.int64), np.empty((len(logits), k), np.float32)
+    for number, row in enumerate(logits):
+        if size < 2:
+            best = np.argsort(-row, kind="stable")[:k]
+        else:
+            maxima = row[: size * groups].reshape(size, groups).max(axis=0)
+            candidates = (row >= np.partition(maxima, groups - k)[groups - k]).nonzero()[0]
+            best = candidates[np.argsort(-row[candidates], kind="stable")[:k]]
+        tokens[number], values[number] = best, row[best]
+    return tokens, values
 
 
 def keep_typical(probs: Floats, mass: float) -> Floats:
@@ -86,69 +91,94 @@ def keep_typical(probs: Floats, mass: float) -> Floats:
     """
     if mass >= 1.0:
         return probs
-    surprise = -np.log(np.maximum(probs, 1e-20))
+    surprise = -np.log(np.maximum(probs, np.float32(1e-20)))
     entropy = (probs * surprise).sum(axis=1, keepdims=True)
     order = np.argsort(np.abs(surprise - entropy), axis=1, kind="stable")
-    sorted_probs = np.take_along_axis(probs, order, axis=1)
-    kept = np.where(sorted_probs.cumsum(axis=1) - sorted_probs < mass, sorted_probs, 0.0)
-    result = np.zeros_like(probs)
-    np.put_along_axis(result, order, kept.astype(np.float32), axis=1)
-    return _renormalise(result)
+    kept = np.zeros_like(probs)
+    np.put_along_axis(kept, order, _up_to(np.take_along_axis(probs, order, axis=1), mass), axis=1)
+    typical: Floats = kept / kept.sum(axis=1, keepdims=True)
+    return typical
 
 
 def keep_nucleus(probs: Floats, top_p: float) -> Floats:
-    """Keep the smallest set of likeliest tokens that holds ``top_p``; renormalise.
+    """Keep the smallest set of likeliest tokens that holds ``top_p``.
 
     Nucleus sampling: Holtzman et al. 2020, arXiv:1904.09751, section 3.1. The likeliest always survives.
 
     Args:
-        probs: float32 [rows, k], rows sum to 1.
+        probs: float32 [rows, k], likeliest first, of a distribution over k tokens or more.
     """
-    if top_p >= 1.0:
-        return probs
-    order = np.argsort(-probs, axis=1, kind="stable")
-    sorted_probs = np.take_along_axis(probs, order, axis=1)
-    kept = np.where(sorted_probs.cumsum(axis=1) - sorted_probs < top_p, sorted_probs, 0.0)
-    result = np.zeros_like(probs)
-    np.put_along_axis(result, order, kept.astype(np.float32), axis=1)
-    return _renormalise(result)
+    return probs if top_p >= 1.0 else _up_to(probs, top_p)
 
 
 def keep_above_min(probs: Floats, min_p: float) -> Floats:
-    """Keep tokens at least ``min_p`` times as likely as the likeliest; renormalise (Nguyen et al. 2024,
-    arXiv:2407.01082)."""
+    """Keep tokens at least ``min_p`` times as likely as the likeliest (Nguyen et al. 2024, arXiv:2407.01082)."""
     if min_p <= 0.0:
         return probs
-    return _renormalise(np.where(probs >= min_p * probs.max(axis=1, keepdims=True), probs, np.float32(0)))
+    return np.where(probs >= np.float32(min_p) * probs.max(axis=1, keepdims=True), probs, np.float32(0))
 
 
-def filtered(logits: Floats, decoding: DecodingConfig) -> tuple[Ints, Floats]:
-    """Apply temperature and all filters.
+def filtered(logits: Rows, decoding: DecodingConfig, width: int) -> tuple[Ints, Floats]:
+    """Apply temperature and all filters to the ``width`` likeliest tokens, or to ``top_k`` if that is on.
 
     Args:
         logits: float32 [rows, vocab], bans and penalties already in.
 
     Returns:
-        Tokens int64 [rows, k] and their probabilities float32 [rows, k]; filtered ones have 0.
+        Tokens int64 [rows, k], likeliest first, and what the filters left of their probabilities, float32
+        [rows, k]: 0 where filtered. Where the last of a row is 0, a larger width would leave no more of it.
     """
-    tokens, values = top_tokens(logits, decoding.top_k or logits.shape[1])
-    tempered = values / np.float32(decoding.temperature)
-    probs = _renormalise(np.exp(tempered - tempered[:, :1]))
+    tokens, values = top_tokens(logits, decoding.top_k or width)
+    normalisers = log_normalisers(values if decoding.top_k else logits, decoding.temperature)
+    probs = np.exp(values * np.float32(1.0 / decoding.temperature) - normalisers[:, None])
     probs = keep_typical(probs, decoding.typical_p)
     probs = keep_nucleus(probs, decoding.top_p)
     return tokens, keep_above_min(probs, decoding.min_p)
 
 
-def draw(tokens: Ints, probs: Floats, uniforms: NDArray[np.float64]) -> Ints:
-    """Draw one token a row by inverting the cumulative distribution at ``uniforms`` [rows], each in [0, 1)."""
-    cumulative = probs.astype(np.float64).cumsum(axis=1)
+def sample(logits: Floats, decoding: DecodingConfig, uniforms: Doubles) -> Ints:
+    """Draw one token a row, int64 [rows], from what the filters leave.
+
+    Args:
+        logits: float32 [rows, vocab], bans and penalties already in.
+        uniforms: float64 [rows], each in [0, 1).
+    """
+    vocab = logits.shape[1]
+    chosen = np.empty(len(logits), np.int64)
+    if decoding.top_k == 0 and (decoding.typical_p, decoding.top_p, decoding.min_p) == (1.0, 1.0, 0.0):
+        everything = np.arange(vocab)[None]  # nothing is filtered, so nothing need be sorted
+        for row, normaliser in enumerate(log_normalisers(logits, decoding.temperature)):
+            probs = np.exp(logits[row : row + 1] * np.float32(1.0 / decoding.temperature) - normaliser)
+            chosen[row] = draw(everything, probs, uniforms[row : row + 1])[0]
+        return chosen
+    is_whole = decoding.top_k > 0 or decoding.typical_p < 1.0
+    open_rows = np.arange(len(logits))
+    for width in (vocab,) if is_whole else (*_WIDTHS, vocab):
+        tokens, probs = filtered([logits[row] for row in open_rows], decoding, width)
+        is_settled = (probs[:, -1] == 0) | (is_whole or width >= vocab)
+        settled = open_rows[is_settled]
+        chosen[settled] = draw(tokens[is_settled], probs[is_settled], uniforms[settled])
+        open_rows = open_rows[~is_settled]
+        if not len(open_rows):
+            break
+    return chosen
+
+
+def draw(tokens: Ints, probs: Floats, uniforms: Doubles) -> Ints:
+    """Draw one token a row by inverting the cumulative distribution at ``uniforms`` [rows], each in [0, 1).
+
+    Args:
+        probs: float32 [rows, k], with any sum above 0; zeros at the end change nothing.
+    """
+    cumulative = probs.cumsum(axis=1, dtype=np.float64)
     wished = uniforms[:, None] * cumulative[:, -1:]
     places = (cumulative <= wished).sum(axis=1)
     last = probs.shape[1] - 1 - np.argmax(probs[:, ::-1] > 0, axis=1)  # rounding must not pick a filtered token
-    places = np.minimum(places, last)
-    return np.take_along_axis(tokens, places[:, None], axis=1)[:, 0]
+    return np.take_along_axis(tokens, np.minimum(places, last)[:, None], axis=1)[:, 0]
 
 
-def _renormalise(probs: Floats) -> Floats:
-    scaled: Floats = probs / probs.sum(axis=1, keepdims=True)
-    return scaled
+def _up_to(probs: Floats, mass: float) -> Floats:
+    """Keep the first tokens of each row until they hold ``mass``, the one that reaches it included."""
+    before = np.zeros(probs.shape)
+    np.cumsum(probs[:, :-1], axis=1, dtype=np.float64, out=before[:, 1:])
+    return np.where(before < mass, probs, np.float32(0))

@@ -12,14 +12,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.errors import Seq2SeqError
-from seq2seq.runtime import Memory, Runtime, State
+from seq2seq.runtime import Floats, Memory, Runtime, State
 from seq2seq.search import Program
 from seq2seq.tokenizer import START
 
@@ -46,29 +46,39 @@ class _Running(Generic[R]):
     """A task on its way.
 
     Attributes:
-        waiting: its jobs that are not admitted yet.
-        open_jobs: how many of its current jobs are unfinished.
         on_step: called behind every step that advanced one of its jobs.
+        open_jobs: how many of its current jobs are unfinished.
     """
 
     task: Task[R]
     future: Future[R]
     is_cancelled: Callable[[], bool]
     on_step: Callable[[], None]
-    waiting: deque[Job] = field(default_factory=deque)
     open_jobs: int = 0
 
 
+class _Seat(NamedTuple):
+    """A job in the batch, and how many rows stand there for it."""
+
+    running: _Running[Any]
+    program: Program
+    rows: int
+
+
 class DecodingLoop:
-    """The batch: at most ``max_rows`` rows at a time, except that a single job may be wider."""
+    """The batch: at most ``max_rows`` rows at a time, except that a single job may be wider.
+
+    Jobs are admitted in the order in which they came, so that a wide one is never starved by small ones.
+    Whatever a task, its programs or its callbacks raise goes into its own future, and the others go on.
+    """
 
     def __init__(self, runtime: Runtime, max_rows: int = 64) -> None:
         self._runtime, self._max_rows = runtime, max_rows
-        self._tasks: list[_Running] = []  # type: ignore[type-arg]
-        self._active: list[tuple[_Running, Job]] = []  # type: ignore[type-arg]
-        self._tokens: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._state: State | None = None
-        self._memory: Memory | None = None
+        self._tasks: list[_Running[Any]] = []
+        self._waiting: deque[tuple[_Running[Any], Job]] = deque()
+        self._seats: list[_Seat] = []
+        # Of all rows in the order of the seats; None where there are none.
+        self._batch: tuple[NDArray[np.int64], State, Memory] | None = None
 
     @property
     def is_idle(self) -> bool:
@@ -91,38 +101,64 @@ class DecodingLoop:
         """Admit what waits, make one decoding step for all rows, and let tasks go on whose jobs are done."""
         self._drop_cancelled()
         self._admit()
-        if not self._active:
+        if self._batch is None:
             return
-        assert self._state is not None
-        assert self._memory is not None
-        logits, state = self._runtime.step(self._tokens, self._state, self._memory)
-        parents, tokens, going_on, finished = [], [], [], []
-        row = 0
-        touched = {}
-        for running, job in self._active:
-            rows = job.program.rows
-            following = job.program.advance(logits[row : row + rows])
-            touched[id(running)] = running
-            if len(following.parents):
-                parents.append(row + following.parents)
-                tokens.append(following.tokens)
-                going_on.append((running, job))
-            else:
-                finished.append(running)
-            row += rows
-        self._active = going_on
-        self._continue_with(state, parents, tokens, len(logits))
-        for running in touched.values():
-            running.on_step()
-        for running in finished:
-            running.open_jobs -= 1
-            if running.open_jobs == 0:
-                self._resume(running)
+        tokens, state, memory = self._batch
+        try:
+            logits, state = self._runtime.step(tokens, state, memory)
+        except Exception as error:  # of ONNX Runtime, such as no memory: it concerns all who were in this batch
+            self._fail({seat.running: error for seat in self._seats})
+            return
+        self._advance(logits, state, memory)
 
     def run(self) -> None:
         """Step until every task is done."""
         while not self.is_idle:
             self.step()
+
+    def _advance(self, logits: Floats, state: State, memory: Memory) -> None:
+        """Show every program its logits, keep the rows that go on, and let their tasks know."""
+        parents, tokens, readers, seats = [], [], [], []
+        failed: dict[_Running[Any], Exception] = {}
+        touched = dict.fromkeys(seat.running for seat in self._seats)
+        first = 0
+        for seat in self._seats:
+            try:
+                following = seat.program.advance(logits[first : first + seat.rows])
+            except Exception as error:
+                failed[seat.running] = error
+            else:
+                rows = len(following.parents)
+                if rows:
+                    seats.append(seat._replace(rows=rows))
+                    parents.append(first + following.parents)
+                    tokens.append(following.tokens)
+                    readers.append(np.full(rows, first))  # all rows of a job read one memory
+                    first_unread = first + min(rows, seat.rows)
+                    readers[-1][: first_unread - first] = np.arange(first, first_unread)
+                else:
+                    seat.running.open_jobs -= 1
+            first += seat.rows
+        self._seats = seats
+        if parents:
+            order, memory_order = np.concatenate(parents), np.concatenate(readers)
+            self._batch = (
+                np.concatenate(tokens),
+                state if _is_identity(order, first) else state.take(order),
+                memory if _is_identity(memory_order, first) else memory.take(memory_order),
+            )
+        else:
+            self._batch = None
+        for running in touched:
+            if running not in failed:
+                try:
+                    running.on_step()
+                except Exception as error:
+                    failed[running] = error
+        self._fail(failed)
+        for running in touched:
+            if running not in failed and running.open_jobs == 0:
+                self._resume(running)
 
     def _resume(self, running: _Running[R]) -> None:
         """Let a task think until it wants more jobs, or is done."""
@@ -130,8 +166,8 @@ class DecodingLoop:
             jobs: list[Job] = []
             while not jobs:  # a task may find that it needs none
                 jobs = next(running.task)
-            running.waiting.extend(jobs)
             running.open_jobs = len(jobs)
+            self._waiting.extend((running, job) for job in jobs)
         except StopIteration as stop:
             self._tasks.remove(running)
             running.future.set_result(stop.value)
@@ -140,72 +176,79 @@ class DecodingLoop:
             running.future.set_exception(error)
 
     def _admit(self) -> None:
-        rows = sum(job.program.rows for _, job in self._active)
-        for running in self._tasks:
-            while running.waiting and (rows == 0 or rows + running.waiting[0].program.rows <= self._max_rows):
-                job = running.waiting.popleft()
-                rows += job.program.rows
-                self._join(job)
-                self._active.append((running, job))
-
-    def _join(self, job: Job) -> None:
-        memory, state = self._runtime.encode(job.source_ids)
-        copies = np.zeros(job.program.rows, dtype=np.intp)
-        memory, state = memory.take(copies), state.take(copies)
-        start = np.full(job.program.rows, START, np.int64)
-        if not self._active or self._memory is None or self._state is None:
-            self._memory, self._state, self._tokens = memory, state, start
-        else:
-            self._memory = Memory(*map(np.concatenate, zip(self._memory, memory, strict=True)))
-            self._state = State(
-                np.concatenate((self._state.hidden, state.hidden), axis=1),
-                np.concatenate((self._state.cell, state.cell), axis=1),
-            )
-            self._tokens = np.concatenate((self._tokens, start))
-
-    def _continue_with(
-        self, state: State, parents: list[NDArray[np.int64]], tokens: list[NDArray[np.int64]], rows: int
-    ) -> None:
-        """Keep the rows that go on; where none moved, nothing is copied."""
-        if not parents:
-            self._state = self._memory = None
-            return
-        order = np.concatenate(parents)
-        self._tokens = np.concatenate(tokens)
-        self._state = state
-        if len(order) != rows or (order != np.arange(rows)).any():
-            assert self._memory is not None
-            self._state, self._memory = state.take(order), self._memory.take(order)
+        """Encode what waits while there is room, and join it to the batch."""
+        rows = sum(seat.rows for seat in self._seats)
+        parts = [] if self._batch is None else [self._batch]
+        failed: dict[_Running[Any], Exception] = {}
+        while self._waiting:
+            running, job = self._waiting[0]
+            wanted = job.program.rows
+            if rows > 0 and rows + wanted > self._max_rows:
+                break
+            self._waiting.popleft()
+            try:
+                memory, state = self._runtime.encode(job.source_ids)
+            except Exception as error:
+                failed[running] = error
+                continue
+            copies = np.zeros(wanted, np.intp)
+            parts.append((np.full(wanted, START, np.int64), state.take(copies), memory.take(copies)))
+            self._seats.append(_Seat(running, job.program, wanted))
+            rows += wanted
+        if len(parts) > 1:
+            tokens, states, memories = zip(*parts, strict=True)
+            self._batch = np.concatenate(tokens), State.join(states), Memory.join(memories)
+        elif parts:
+            self._batch = parts[0]
+        self._fail(failed)
 
     def _drop_cancelled(self) -> None:
-        doomed = [running for running in self._tasks if running.is_cancelled()]
-        if not doomed:
+        doomed: dict[_Running[Any], Exception] = {}
+        for running in self._tasks:
+            try:
+                if running.is_cancelled():
+                    doomed[running] = CancelledReplyError("the reply was stopped")
+            except Exception as error:
+                doomed[running] = error
+        self._fail(doomed)
+
+    def _fail(self, errors: dict[_Running[Any], Exception]) -> None:
+        """Take tasks out of the batch and out of the queue, and put what stopped them into their futures."""
+        if not errors:
             return
-        rows, kept, row = [], [], 0
-        for running, job in self._active:
-            if running not in doomed:
-                rows.append(np.arange(row, row + job.program.rows))
-                kept.append((running, job))
-            row += job.program.rows
-        self._active = kept
-        if self._memory is not None and self._state is not None:
-            order = np.concatenate(rows) if rows else np.zeros(0, np.intp)
-            self._memory, self._state = self._memory.take(order), self._state.take(order)
-            self._tokens = self._tokens[order]
-        for running in doomed:
+        seats, rows, first = [], [np.zeros(0, np.intp)], 0
+        for seat in self._seats:
+            if seat.running not in errors:
+                seats.append(seat)
+                rows.append(np.arange(first, first + seat.rows))
+            first += seat.rows
+        if self._batch is not None and len(seats) < len(self._seats):
+            tokens, state, memory = self._batch
+            order = np.concatenate(rows)
+            self._batch = (tokens[order], state.take(order), memory.take(order)) if seats else None
+        self._seats = seats
+        self._waiting = deque((running, job) for running, job in self._waiting if running not in errors)
+        for running, error in errors.items():
             self._tasks.remove(running)
             running.task.close()
-            running.future.set_exception(CancelledReplyError("the reply was stopped"))
+            running.future.set_exception(error)
 
 
 class Scheduler:
-    """A thread that owns a ``DecodingLoop``; many threads submit tasks, each waits for its own future."""
+    """A thread that owns a ``DecodingLoop``; many threads submit tasks, each waits for its own future.
 
-    def __init__(self, runtime: Runtime, max_rows: int = 64, max_waiting: int = 1024) -> None:
+    The thread starts with the first task and ends when none came for a while, so that a scheduler which
+    nobody uses any more, and its model with it, can go.
+    """
+
+    def __init__(self, runtime: Runtime, max_rows: int = 64, max_open: int = 1024, idle_s: float = 5.0) -> None:
         self._loop = DecodingLoop(runtime, max_rows)
-        self._inbox: queue.Queue[Callable[[], None] | None] = queue.Queue(max_waiting)
-        self._thread = threading.Thread(target=self._work, name="decoding", daemon=True)
-        self._thread.start()
+        self._idle_s = idle_s
+        self._open = threading.BoundedSemaphore(max_open)
+        self._changed = threading.Condition()  # guards what follows
+        self._arrived: list[Callable[[], None]] = []
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
 
     def submit(
         self,
@@ -216,31 +259,51 @@ class Scheduler:
         """Queue a task.
 
         Raises:
-            queue.Full: too many wait already.
+            queue.Full: too many are unfinished already.
+            RuntimeError: the scheduler is closed.
         """
         future: Future[R] = Future()
 
         def start() -> None:
-            self._loop.start(task, future, is_cancelled, on_step)
+            if future.set_running_or_notify_cancel():
+                self._loop.start(task, future, is_cancelled, on_step)
 
-        self._inbox.put_nowait(start)
+        if not self._open.acquire(blocking=False):
+            raise queue.Full
+        with self._changed:
+            if self._is_closed:
+                self._open.release()
+                raise RuntimeError("the scheduler is closed")
+            future.add_done_callback(lambda done: self._open.release())
+            self._arrived.append(start)
+            self._changed.notify_all()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="decoding", daemon=True)
+                self._thread.start()
         return future
 
     def close(self) -> None:
-        """Finish what was submitted, then stop the thread."""
-        self._inbox.put(None)
-        self._thread.join()
+        """Finish what was submitted, then end the thread."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+            thread = self._thread
+        if thread is not None:
+            thread.join()
 
     def _work(self) -> None:
-        is_closing = False
-        while not (is_closing and self._loop.is_idle):
-            try:
-                while True:
-                    taken = self._inbox.get(block=self._loop.is_idle and not is_closing)
-                    if taken is None:
-                        is_closing = True
-                        break
-                    taken()
-            except queue.Empty:
-                pass
+        while True:
+            with self._changed:
+                if self._loop.is_idle:
+                    self._changed.wait_for(lambda: self._arrived or self._is_closed, self._idle_s)
+                    if not self._arrived:
+                        self._thread = None
+                        return
+                arrived, self._arrived = self._arrived, []
+            for start in arrived:
+                start()
             self._loop.step()
+
+
+def _is_identity(order: NDArray[np.intp], rows: int) -> bool:
+    return len(order) == rows and bool((order == np.arange(rows)).all())

@@ -1,4 +1,4 @@
-"""Ways to find a reply: greedy, sampling, beam search, and scoring a given one.
+"""Ways to find a reply: greedy, sampling and beam search.
 
 Each is a program over rows: it is given the logits of its rows and answers which rows go on and with which
 tokens. ``scheduler.py`` runs many programs in one batch.
@@ -7,20 +7,21 @@ tokens. ``scheduler.py`` runs many programs in one batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.config import DecodingConfig
-from seq2seq.sampling import draw, filtered, log_softmax, penalise_repetition, top_tokens
+from seq2seq.sampling import log_normalisers, penalise_repetition, sample, top_tokens
 from seq2seq.tokenizer import END, SPECIAL_TOKENS
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 NEVER_SAID = np.array([i for i in range(len(SPECIAL_TOKENS)) if i != END])
-NO_ROWS = np.array([], dtype=np.int64)
+_MARKS = frozenset(NEVER_SAID.tolist())
+Stop = Callable[[Sequence[int]], bool]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Hypothesis:
         token_ids: without the end mark.
         log_prob: natural log of its probability, end mark included where it was reached.
         score: what the search ranks by.
-        is_complete: whether it ended by itself, not at ``max_tokens``.
+        is_complete: whether it ended by itself or at a stop string, not at ``max_tokens``.
     """
 
     token_ids: tuple[int, ...]
@@ -50,7 +51,8 @@ class NextRows(NamedTuple):
 class Program(Protocol):
     """A search in progress. It begins with ``rows`` rows that all read the start mark."""
 
-    rows: int
+    @property
+    def rows(self) -> int: ...
 
     def advance(self, logits: Floats) -> NextRows:
         """Take float32 [rows, vocab] for the current rows; no rows in the answer means it is finished."""
@@ -86,31 +88,39 @@ class Bans:
         )
 
     def apply(self, logits: Floats, said: Sequence[Sequence[int]], min_tokens: int) -> None:
-        """Put the banned tokens of each row to ``-inf``, in place."""
+        """Put the banned tokens of each row to ``-inf``, in place; who may say nothing at all may end."""
         logits[:, NEVER_SAID] = -np.inf
         for row, tokens in enumerate(said):
+            banned = self._of_row(tokens)
             if len(tokens) < min_tokens:
-                logits[row, END] = -np.inf
-            for token in self._of_row(tokens):
-                logits[row, token] = -np.inf
+                banned.add(END)
+            if len(banned.difference(_MARKS)) + len(_MARKS) >= logits.shape[1]:
+                banned.discard(END)
+            if banned:
+                logits[row, list(banned)] = -np.inf
 
     def _of_row(self, tokens: Sequence[int]) -> set[int]:
         banned: set[int] = set()
         n = self.no_repeat_ngram
         if n and len(tokens) >= n:
-            banned |= _followers([tokens], n).get(tuple(tokens[len(tokens) - n + 1 :]), set())
+            prefix = tokens[len(tokens) - n + 1 :]
+            banned.update(
+                tokens[start + n - 1]
+                for start in range(len(tokens) - n + 1)
+                if tokens[start : start + n - 1] == prefix
+            )
         if self.context:
             start = len(tokens) - self.context_ngram + 1
             if start >= 0:
                 banned |= self.context.get(tuple(tokens[start:]), set())
         for phrase in self.phrases:
-            if tuple(tokens[len(tokens) - len(phrase) + 1 :]) == phrase[:-1]:
+            if len(tokens) >= len(phrase) - 1 and tuple(tokens[len(tokens) - len(phrase) + 1 :]) == phrase[:-1]:
                 banned.add(phrase[-1])
         return banned
 
 
 class Sampling:
-    """Draw ``count`` replies side by side, each with its own random generator; or the greedy one.
+    """Draw ``count`` replies side by side, each with its own random numbers; or the greedy one.
 
     Candidate number n of a seed is the same whatever their count: its generator is seeded by (seed, n).
     """
@@ -123,26 +133,27 @@ class Sampling:
         count: int = 1,
         seed: int = 0,
         greedy: bool = False,
-        is_stopped: Callable[[Sequence[int]], bool] | None = None,
+        is_stopped: Stop | None = None,
     ) -> None:
         self.rows = count
         self._decoding, self._bans, self._greedy, self._is_stopped = decoding, bans, greedy, is_stopped
-        uniforms = [np.random.default_rng([seed, number]).random(decoding.max_tokens + 1) for number in range(count)]
-        self._uniforms = np.array(uniforms)  # [candidates, steps]
+        generators = [] if greedy else [np.random.default_rng([abs(seed), int(seed < 0), n]) for n in range(count)]
+        self._uniforms = np.array([generator.random(decoding.max_tokens) for generator in generators])
         self._alive = list(range(count))
         self.said: list[list[int]] = [[] for _ in range(count)]
-        self._log_probs = [0.0] * count
+        self._log_probs: list[list[float]] = [[] for _ in range(count)]  # of each token, the end mark included
         self._complete = [False] * count
 
     def advance(self, logits: Floats) -> NextRows:
-        log_probs = log_softmax(logits)
+        normalisers = log_normalisers(logits)
         said = [self.said[number] for number in self._alive]
         self._bans.apply(logits, said, self._decoding.min_tokens)
-        chosen = self._choose(logits, said)
+        chosen = self._choose(penalise_repetition(logits, said, self._decoding))
+        log_probs = logits[np.arange(len(logits)), chosen] - normalisers
         parents = []
         for row, number in enumerate(self._alive):
             token = int(chosen[row])
-            self._log_probs[number] += float(log_probs[row, token])
+            self._log_probs[number].append(float(log_probs[row]))
             if token == END:
                 self._complete[number] = True
                 continue
@@ -158,139 +169,126 @@ class Sampling:
 
     def hypotheses(self) -> list[Hypothesis]:
         found = [
-            Hypothesis(tuple(said), log_prob, log_prob / (len(said) + complete or 1), complete)
-            for said, log_prob, complete in zip(self.said, self._log_probs, self._complete, strict=True)
+            Hypothesis(tuple(said), sum(log_probs), sum(log_probs) / max(1, len(log_probs)), complete)
+            for said, log_probs, complete in zip(self.said, self._log_probs, self._complete, strict=True)
         ]
         return sorted(found, key=lambda hypothesis: -hypothesis.score)
 
-    def _choose(self, logits: Floats, said: Sequence[Sequence[int]]) -> Ints:
-        decoding = self._decoding
-        penalise_repetition(
-            logits, said, decoding.repetition_penalty, decoding.presence_penalty, decoding.frequency_penalty
-        )
+    def _choose(self, logits: Floats) -> Ints:
         if self._greedy:
             return np.asarray(logits.argmax(axis=1))
-        tokens, probs = filtered(logits, decoding)
-        return draw(tokens, probs, self._uniforms[self._alive, len(said[0])])
+        step = len(self.said[self._alive[0]])
+        return sample(logits, self._decoding, self._uniforms[self._alive, step])
+
+
+class _Prefix(NamedTuple):
+    """An unfinished hypothesis, and the row of the last step that said it."""
+
+    row: int
+    tokens: tuple[int, ...]
+    log_prob: float
 
 
 class BeamSearch:
-    """Keep the ``beam_size`` best prefixes; score finished ones by log-probability over a length penalty.
+    """Keep the ``beam_size`` best hypotheses; rank them by log-probability over a length penalty.
 
-    The penalty is ((5 + length) / 6) ** alpha (Wu et al. 2016, arXiv:1609.08144, section 7). With ``beam_groups``
-    the beam is split, and a group pays ``diversity_penalty`` for each earlier group that chose the same token at
-    this step (Vijayakumar et al. 2018, arXiv:1610.02424, section 3).
+    A finished hypothesis keeps its place in the beam, so the search ends when all are finished, and a beam of
+    one is greedy. The penalty is ((5 + length) / 6) ** alpha (Wu et al. 2016, arXiv:1609.08144, section 7). With
+    ``beam_groups`` the beam is split, and a group pays ``diversity_penalty`` for each earlier group that chose
+    the same token at this step (Vijayakumar et al. 2018, arXiv:1610.02424, section 3). Bans hold here too;
+    penalties for repetition do not, since scores are to stay probabilities.
     """
 
-    def __init__(self, decoding: DecodingConfig, bans: Bans) -> None:
+    def __init__(self, decoding: DecodingConfig, bans: Bans, is_stopped: Stop | None = None) -> None:
         self.rows = 1
-        self._decoding, self._bans = decoding, bans
+        self._decoding, self._bans, self._is_stopped = decoding, bans, is_stopped
         self._width = decoding.beam_size // decoding.beam_groups
-        # A group's prefixes: (row of the last step, tokens, log-probability). At first all share the one row.
-        self._groups: list[list[tuple[int, tuple[int, ...], float]]] = [
-            [(0, (), 0.0)] for _ in range(decoding.beam_groups)
-        ]
+        # At first all groups share the one row.
+        self._groups = [[_Prefix(0, (), 0.0)] for _ in range(decoding.beam_groups)]
         self._finished: list[list[Hypothesis]] = [[] for _ in range(decoding.beam_groups)]
 
     def advance(self, logits: Floats) -> NextRows:
-        log_probs = log_softmax(logits)
+        normalisers = log_normalisers(logits)
         said: list[tuple[int, ...]] = [()] * len(logits)
-        for group in self._groups:
-            for row, tokens, _ in group:
-                said[row] = tokens
-        self._bans.apply(log_probs, said, self._decoding.min_tokens)
-        penalty = np.zeros(log_probs.shape[1], np.float32)
-        parents: list[int] = []
-        words: list[int] = []
+        for prefix in (prefix for group in self._groups for prefix in group):
+            said[prefix.row] = prefix.tokens
+        self._bans.apply(logits, said, self._decoding.min_tokens)
+        penalty = np.zeros(logits.shape[1], np.float32)
+        going_on: list[_Prefix] = []
         for number, group in enumerate(self._groups):
-            kept = self._extend(number, group, log_probs, penalty)
-            self._groups[number] = []
-            for row, tokens, log_prob in kept:
-                self._groups[number].append((len(parents), tokens, log_prob))
-                parents.append(row)
-                words.append(tokens[-1])
-                penalty[tokens[-1]] += self._decoding.diversity_penalty
-        self.rows = len(parents)
-        return NextRows(np.array(parents, dtype=np.int64), np.array(words, dtype=np.int64))
+            kept = self._extend(number, group, logits, normalisers, penalty) if group else []
+            self._groups[number] = [prefix._replace(row=len(going_on) + n) for n, prefix in enumerate(kept)]
+            going_on += kept
+            for prefix in kept:
+                penalty[prefix.tokens[-1]] += self._decoding.diversity_penalty
+        self.rows = len(going_on)
+        parents = np.array([prefix.row for prefix in going_on], dtype=np.int64)
+        return NextRows(parents, np.array([prefix.tokens[-1] for prefix in going_on], dtype=np.int64))
 
     def hypotheses(self) -> list[Hypothesis]:
-        found = [hypothesis for group in self._finished for hypothesis in group]
+        found = {hypothesis.token_ids: hypothesis for group in self._finished for hypothesis in group}.values()
         return sorted(found, key=lambda hypothesis: -hypothesis.score)
 
     def _extend(
-        self,
-        number: int,
-        group: list[tuple[int, tuple[int, ...], float]],
-        log_probs: Floats,
-        penalty: Floats,
-    ) -> list[tuple[int, tuple[int, ...], float]]:
-        """Return the group's prefixes after this step; the finished ones go to its pool."""
-        if not group:
-            return []
-        rows = np.array([row for row, _, _ in group])
-        before = np.array([log_prob for _, _, log_prob in group])
-        tokens, values = top_tokens(log_probs[rows] - penalty, 2 * self._width)
-        totals = before[:, None] + values
-        kept: list[tuple[int, tuple[int, ...], float]] = []
-        for place in np.argsort(-totals, axis=None, kind="stable"):
+        self, number: int, group: list[_Prefix], logits: Floats, normalisers: Floats, penalty: Floats
+    ) -> list[_Prefix]:
+        """Return the group's prefixes behind this step; those that finish are put aside."""
+        rows = [prefix.row for prefix in group]
+        before = np.array([prefix.log_prob for prefix in group])
+        places = self._width - len(self._finished[number])
+        pays = number > 0 and self._decoding.diversity_penalty > 0
+        tokens, values = top_tokens([logits[row] - penalty if pays else logits[row] for row in rows], places)
+        totals = before[:, None] + (values - normalisers[rows, None])
+        kept: list[_Prefix] = []
+        for place in np.argsort(-totals, axis=None, kind="stable")[:places]:
             member, rank = divmod(int(place), totals.shape[1])
-            if not np.isfinite(totals[member, rank]) or len(kept) == self._width:
-                break
             row, said, log_prob = group[member]
             token = int(tokens[member, rank])
-            total = log_prob + float(log_probs[row, token])
+            if not np.isfinite(logits[row, token]):
+                break  # all that is left is banned
+            log_prob += float(logits[row, token] - normalisers[row])
             if token == END:
-                self._finish(number, said, total, is_complete=True)
+                self._finish(number, said, log_prob, len(said) + 1, is_complete=True)
+            elif self._is_stopped is not None and self._is_stopped((*said, token)):
+                self._finish(number, (*said, token), log_prob, len(said) + 1, is_complete=True)
             elif len(said) + 1 == self._decoding.max_tokens:
-                self._finish(number, (*said, token), total, is_complete=False)
+                self._finish(number, (*said, token), log_prob, len(said) + 1, is_complete=False)
             else:
-                kept.append((row, (*said, token), total))
-        return [] if self._is_settled(number, kept) else kept
+                kept.append(_Prefix(row, (*said, token), log_prob))
+        return kept
 
-    def _finish(self, number: int, tokens: tuple[int, ...], log_prob: float, *, is_complete: bool) -> None:
-        score = log_prob / self._length_penalty(len(tokens) + is_complete)
-        pool = self._finished[number]
-        pool.append(Hypothesis(tokens, log_prob, score, is_complete))
-        pool.sort(key=lambda hypothesis: -hypothesis.score)
-        del pool[self._width :]
-
-    def _is_settled(self, number: int, alive: list[tuple[int, tuple[int, ...], float]]) -> bool:
-        """Say whether no prefix that is alive can still beat the pool, however long it grows."""
-        pool = self._finished[number]
-        if not alive:
-            return True
-        if len(pool) < self._width:
-            return False
-        longest = self._length_penalty(self._decoding.max_tokens + 1)
-        return max(log_prob for _, _, log_prob in alive) / longest <= pool[-1].score
+    def _finish(
+        self, number: int, tokens: tuple[int, ...], log_prob: float, length: int, *, is_complete: bool
+    ) -> None:
+        """Add a hypothesis of ``length`` tokens, the end mark counted."""
+        score = log_prob / self._length_penalty(length)
+        self._finished[number].append(Hypothesis(tokens, log_prob, score, is_complete))
 
     def _length_penalty(self, length: int) -> float:
         return float(((5 + length) / 6) ** self._decoding.length_penalty)
 
 
-class Scoring:
-    """Say a given target, and sum its log-probability: teacher forcing, a step at a time."""
+class Continuation:
+    """Say a given beginning, then let a program go on from there; only what the program adds is scored."""
 
-    def __init__(self, target_ids: Sequence[int]) -> None:
-        self.rows = 1
-        self._target = list(target_ids)
+    def __init__(self, beginning: Sequence[int], program: Program) -> None:
+        self._beginning, self._program = list(beginning), program
         self._place = 0
-        self.log_probs: list[float] = []
+
+    @property
+    def rows(self) -> int:
+        return 1 if self._place < len(self._beginning) else self._program.rows
 
     def advance(self, logits: Floats) -> NextRows:
-        token = self._target[self._place]
-        row = logits[0]
-        largest = row.max()
-        self.log_probs.append(float(row[token] - largest - np.log(np.exp(row - largest).sum())))
+        if self._place == len(self._beginning):
+            return self._program.advance(logits)
+        token = self._beginning[self._place]
         self._place += 1
-        if self._place == len(self._target):
-            self.rows = 0
-            return NextRows(NO_ROWS, NO_ROWS)
-        return NextRows(np.zeros(1, np.int64), np.array([token]))
+        return NextRows(np.zeros(self.rows, np.int64), np.full(self.rows, token))
 
     def hypotheses(self) -> list[Hypothesis]:
-        total = sum(self.log_probs)
-        return [Hypothesis(tuple(self._target), total, total / len(self._target), is_complete=True)]
+        beginning = tuple(self._beginning)
+        return [replace(found, token_ids=beginning + found.token_ids) for found in self._program.hypotheses()]
 
 
 def _followers(texts: Iterable[Sequence[int]], n: int) -> dict[tuple[int, ...], set[int]]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from seq2seq.config import PRESETS, CleaningConfig, ModelConfig, TrainingConfig
+from seq2seq.config import PRESETS, CleaningConfig, DecodingConfig, ModelConfig, TrainingConfig
 from seq2seq.dataset import Dataset, build_dataset
 from seq2seq.dialogues import Dialogue, make_dialogue
 from seq2seq.distributed import ProcessGroup
 from seq2seq.model import Seq2Seq
+from seq2seq.publishing import publish_model
+from seq2seq.registry import Registry
 from seq2seq.tokenizer import END, START, Tokenizer, source_ids, train_tokenizer
 from seq2seq.training import Trainer, TrainingResult
 from seq2seq.training_log import TrainingLog
@@ -114,13 +117,41 @@ def greedy_reply(model: Seq2Seq, tokenizer: Tokenizer, context: Sequence[str], m
     return tokenizer.decode(said)
 
 
+@dataclass(frozen=True)
+class PublishedModel:
+    """A tiny model that recites ``SMALL_TALK``: as torch trained it, and as it was published."""
+
+    registry: Registry
+    model_id: str
+    model: Seq2Seq
+    tokenizer: Tokenizer
+
+    @property
+    def path(self) -> Path:
+        return self.registry.models_dir / self.model_id
+
+
+def publish_tiny(folder: Path) -> PublishedModel:
+    """Train a tiny model to recite ``SMALL_TALK``, forwards and backwards, and publish it into ``folder``."""
+    training = TrainingConfig(
+        updates=250, batch_size=12, learning_rate=1e-2, validations=2, dropout=0.0, patience=99, precision="fp32"
+    )
+    model, tokenizer, _ = train_tiny(SMALL_TALK, folder, training)
+    registry = Registry(folder / "models", folder / "shipped")
+    unigrams = np.linspace(-9.0, -2.0, tokenizer.vocab_size, dtype=np.float32)
+    model_id = publish_model(registry, "tiny", model, tokenizer, DecodingConfig(), unigrams, {"seed": 0})
+    return PublishedModel(registry, model_id, model, tokenizer)
+
+
 __all__ = [
     "KEEP_ALL",
     "SMALL_TALK",
     "Dialogue",
     "ListCorpus",
+    "PublishedModel",
     "dataset_of",
     "greedy_reply",
+    "publish_tiny",
     "tiny_config",
     "tiny_model",
     "tokenizer_for",
