@@ -10,14 +10,30 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    create_model,
+    field_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from bot.errors import SettingsError
 from seq2seq.config import CleaningConfig, DecodingConfig, ModelConfig, TrainingConfig
@@ -46,6 +62,59 @@ class ChatSettings(BaseModel):
     threads: int = Field(default=1, ge=1, le=64)
 
 
+def _split_ids(value: Any) -> Any:
+    """Take numbers as a list, as one number, or as text with commas between, which variables hold."""
+    if isinstance(value, str):
+        return value.replace(",", " ").split()
+    return (value,) if isinstance(value, int) else value
+
+
+Ids = Annotated[tuple[int, ...], NoDecode, BeforeValidator(_split_ids)]
+
+
+class TelegramSettings(BaseModel):
+    """The Telegram bot. Its token comes from ``TELEGRAM_BOT_TOKEN`` or ``token_file``, and is no setting.
+
+    ``allowed`` empty lets everybody in; ids are of people or groups. Limits of 0 are lifted. ``max_waiting`` is how
+    many messages of a chat wait for an answer before more are refused; ``workers`` how many chats are answered at
+    once. ``webhook_secret`` is drawn at each start where it is not set.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    token_file: Path | None = None
+    base_url: str = "https://api.telegram.org/bot"
+    base_file_url: str = "https://api.telegram.org/file/bot"
+    admins: Ids = ()
+    allowed: Ids = ()
+    blocked: Ids = ()
+    edits: Literal["remake", "ignore"] = "remake"
+    buttons: bool = True
+    drafts: bool = True
+    max_waiting: int = Field(default=60, ge=1)
+    workers: int = Field(default=32, ge=1, le=256)
+    chat_interval_s: float = Field(default=1.0, ge=0)
+    group_per_minute: int = Field(default=20, ge=0)
+    per_second: int = Field(default=30, ge=0)
+    poll_timeout_s: int = Field(default=50, ge=0, le=50)
+    webhook_url: str | None = None
+    webhook_secret: SecretStr | None = None
+    listen: str = "127.0.0.1"
+    port: int = Field(default=8443, ge=0, le=65535)
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    json_logs: bool = False
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _is_sendable(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,256}", secret.get_secret_value()):
+            raise ValueError("Telegram takes 1 to 256 of A-Z a-z 0-9 _ -")
+        return secret
+
+
+_SECRETS = ("telegram.webhook_secret",)
 DecodingOverrides = _overrides_of(DecodingConfig)
 ModelOverrides = _overrides_of(ModelConfig)
 TrainingOverrides = _overrides_of(TrainingConfig)
@@ -61,6 +130,7 @@ class Settings(BaseSettings):
     database: str | None = None
     busy_timeout_s: float = Field(30.0, ge=0, le=3600)
     chat: ChatSettings = ChatSettings()
+    telegram: TelegramSettings = TelegramSettings()
     decoding: DecodingOverrides = DecodingOverrides()  # type: ignore[valid-type]
     model: ModelOverrides = ModelOverrides()  # type: ignore[valid-type]
     training: TrainingOverrides = TrainingOverrides()  # type: ignore[valid-type]
@@ -115,7 +185,8 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
         name = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise SettingsError(f"{name}: no such setting{_near(name)}") from error
-        raise SettingsError(f"{name} = {first['input']!r}: {first['msg']}") from error
+        value = "" if name in _SECRETS else f" = {first['input']!r}"
+        raise SettingsError(f"{name}{value}: {first['msg']}") from None
 
 
 def apply_overrides(section: Section, overrides: BaseModel) -> Section:
