@@ -359,6 +359,7 @@ class ConversationStore:
         """Yield conversations as pieces of a file, oldest first; no more than one of them is in memory.
 
         Args:
+            person: only what this person said and was answered.
             form: ``jsonl`` (the corpus format) and ``md`` for the branch talked in, ``json`` and ``csv`` for all.
 
         Raises:
@@ -372,9 +373,12 @@ class ConversationStore:
         chosen = select(ConversationRow.key).order_by(ConversationRow.id)
         if conversation is not None:
             chosen = chosen.where(ConversationRow.key == conversation)
+        name = None
         with self._session() as session:
             if person is not None:
-                theirs = select(TurnRow.conversation_id).where(TurnRow.person_id == people.find(session, person))
+                number = people.find(session, person)
+                name = session.scalar(select(PersonRow.key).where(PersonRow.id == number))
+                theirs = select(TurnRow.conversation_id).where(TurnRow.person_id == number)
                 chosen = chosen.where(ConversationRow.id.in_(theirs))
             keys = session.scalars(chosen).all()
         for key in keys:
@@ -384,8 +388,10 @@ class ConversationStore:
                     continue  # deleted in the meantime
                 rows = session.scalars(_turns_of(found[0].id).order_by(TurnRow.id)).all()
                 turns = [to_turn(row, key) for row in rows]
-                talk = to_conversation(*found), turns, _branch_in(turns, found[0].head_id), feedback_on(session, key)
-            yield talk
+                branch, feedback = _branch_in(turns, found[0].head_id), feedback_on(session, key)
+            if name is not None:  # what others said in a group is not this person's to take along
+                turns, branch = ([turn for turn in some if turn.person == name] for some in (turns, branch))
+            yield to_conversation(*found), turns, branch, feedback
 
     # Deleting: when these return, nothing of the words is left in SQLite's files, unless ``has_traces`` says so
 

@@ -12,6 +12,7 @@ import pytest
 
 from seq2seq.corpus import FileCorpus
 from storage.errors import StorageError
+from storage.exports import EXPORT_FORMATS
 from storage.store import ConversationStore
 from tests.talk import ADA, BOB, record, say
 
@@ -133,6 +134,16 @@ def test_an_export_can_be_of_one_person_or_one_conversation(store: ConversationS
     assert keys(person=BOB) == ["ada/1", "bob/1"]
     assert keys(conversation="ada/2") == ["ada/2"]
     assert keys(person="terminal:nobody") == []
+
+
+def test_an_export_of_one_person_has_nothing_that_others_said(store: ConversationStore) -> None:
+    say(store, "ada asks", "reply to ada", conversation="group")
+    say(store, "bob asks", "reply to bob", conversation="group", person=BOB)
+    for form in EXPORT_FORMATS:
+        content = "".join(store.export(form, person=BOB))
+        assert "reply to bob" in content
+        assert "ada asks" not in content
+        assert "reply to ada" not in content
 
 
 def test_an_unknown_form_names_those_there_are(store: ConversationStore) -> None:
