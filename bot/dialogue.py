@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from bot import policy
 from bot.engine import Reply, ReplyEngine, ReplyRequest
 from seq2seq.predictor import Candidate
-from storage.records import ReplyRecord, Turn
+from storage.records import Outgoing, ReplyRecord, Turn
 from storage.store import ConversationStore
 
 
@@ -63,12 +63,22 @@ class DialogueManager:
         return DialogueManager(self._slot, store, persona=self.persona, wishes=self._wishes)
 
     def respond(
-        self, conversation: str, message: str, *, person: str, instead_of: int | None = None, wishes: Wishes | None = None
+        self,
+        conversation: str,
+        message: str,
+        *,
+        person: str,
+        instead_of: int | None = None,
+        wishes: Wishes | None = None,
+        external_id: str | None = None,
+        carry: Callable[[Reply], Outgoing] | None = None,
     ) -> Answer:
         """Answer a message; both turns are stored, in order.
 
         Args:
             instead_of: id of the person's turn that this one was edited from.
+            external_id: names the message where it came from; one that came before is not stored again.
+            carry: see ``answer``.
 
         Raises:
             StorageError: the memory did not answer in time.
@@ -76,14 +86,24 @@ class DialogueManager:
         objection = policy.objection_to(message)
         if objection is not None:
             return Answer(policy_reply(objection), None)
-        turn = self.store.add_turn(conversation, message, person=person, instead_of=instead_of)
-        return self.answer(turn, wishes)
+        turn = self.store.add_turn(
+            conversation, message, person=person, instead_of=instead_of, external_id=external_id
+        )
+        return self.answer(turn, wishes, carry)
 
-    def answer(self, turn: Turn, wishes: Wishes | None = None) -> Answer:
-        """Reply to a stored turn of a person; a reply that it has already stays beside the new one."""
+    def answer(
+        self, turn: Turn, wishes: Wishes | None = None, carry: Callable[[Reply], Outgoing] | None = None
+    ) -> Answer:
+        """Reply to a stored turn of a person; a reply that it has already stays beside the new one.
+
+        Args:
+            carry: makes the message that carries the reply to a messenger. It is stored together with the reply's
+                turn; where the update that it answers was answered before, that answer stays.
+        """
         engine = self._slot.engine
         reply = engine.reply(self.request(turn, engine, wishes))
-        return Answer(reply, self.store.add_reply(turn, reply.text, record_of(reply)))
+        outgoing = carry(reply) if carry is not None else None
+        return Answer(reply, self.store.add_reply(turn, reply.text, record_of(reply), outgoing=outgoing))
 
     def request(self, turn: Turn, engine: ReplyEngine, wishes: Wishes | None = None) -> ReplyRequest:
         """Return what the engine is asked in order to answer a stored turn."""
