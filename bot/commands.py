@@ -1,17 +1,30 @@
 """What a person can command with a slash: one table, served by every frontend.
 
-A command is given the talk and its arguments, and returns what to say. What only a screen can do (ending, clearing)
-is told by the outcome.
+A command is given the talk and its arguments, and returns what to say about it. What only a screen can do (ending,
+copying) is told by the outcome.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
 
 from bot.dialogue import Answer
+from bot.errors import BotError
+from bot.screen import clean_line
 from bot.talk import Talk
+from bot.why import describe
+from seq2seq.config import STRATEGIES, DecodingConfig
+from seq2seq.registry import RegistryEntry
+from storage.records import Turn
+
+Frontend = Literal["terminal", "telegram"]
+_BOTH: tuple[Frontend, ...] = ("terminal", "telegram")
+_TERMINAL: tuple[Frontend, ...] = ("terminal",)
+_KINDS = get_type_hints(DecodingConfig)
 
 
 @dataclass(frozen=True)
@@ -21,39 +34,56 @@ class Outcome:
     Attributes:
         text: what is said about it.
         answer: a reply that it made.
+        draft: what the person shall be given to change and send.
+        copied: what the clipboard shall hold.
         ends: whether the frontend shall end.
     """
 
     text: str = ""
     answer: Answer | None = None
+    draft: str | None = None
+    copied: str | None = None
     ends: bool = False
 
 
 @dataclass(frozen=True)
 class Command:
-    """One command: ``/name arguments``, a line of help, and what runs."""
+    """One command: ``/name arguments``, a line of help, what runs, and what its argument can be."""
 
     name: str
     arguments: str
     help: str
     run: Callable[[Talk, str], Outcome]
+    frontends: tuple[Frontend, ...] = _BOTH
+    values: Callable[[Talk], Iterable[str]] = lambda talk: ()
 
 
-def run_command(talk: Talk, line: str) -> Outcome:
+def is_command(line: str) -> bool:
+    """Tell a command from a message; a message that begins with a slash is sent with two."""
+    return line.startswith("/") and not line.startswith("//")
+
+
+def run_command(talk: Talk, line: str, frontend: Frontend = "terminal") -> Outcome:
     """Run a line that begins with a slash; an unknown command offers the nearest."""
     name, _, arguments = line.removeprefix("/").partition(" ")
-    command = COMMANDS.get(name.lower())
+    served = {c.name: c for c in COMMANDS.values() if frontend in c.frontends}
+    command = served.get(name.lower())
     if command is None:
-        near = difflib.get_close_matches(name.lower(), COMMANDS, n=1)
+        near = difflib.get_close_matches(name.lower(), served, n=1)
         hint = f"Did you mean /{near[0]}?" if near else "/help shows all."
-        return Outcome(f"There is no /{name}. {hint} To send a message that begins with a slash, type //.")
+        return Outcome(f"There is no /{clean_line(name)}. {hint} A message that begins with a slash is sent with //.")
     return command.run(talk, arguments.strip())
 
 
-def _help(talk: Talk, arguments: str) -> Outcome:
-    rows = [(f"/{command.name} {command.arguments}".strip(), command.help) for command in COMMANDS.values()]
+def help_text(frontend: Frontend) -> str:
+    """Return one line a command."""
+    rows = [(f"/{c.name} {c.arguments}".strip(), c.help) for c in COMMANDS.values() if frontend in c.frontends]
     width = max(len(usage) for usage, _ in rows)
-    return Outcome("\n".join(f"{usage:<{width}}  {text}" for usage, text in rows))
+    return "\n".join(f"{usage:<{width}}  {text}" for usage, text in rows)
+
+
+def _help(talk: Talk, arguments: str) -> Outcome:
+    return Outcome(help_text("terminal"))
 
 
 def _new(talk: Talk, arguments: str) -> Outcome:
@@ -61,8 +91,216 @@ def _new(talk: Talk, arguments: str) -> Outcome:
     return Outcome("A new conversation.")
 
 
+def _retry(talk: Talk, arguments: str) -> Outcome:
+    return Outcome(answer=talk.retry())
+
+
+def _undo(talk: Talk, arguments: str) -> Outcome:
+    undone = talk.undo(_number(arguments, "/undo", default=1))
+    if not undone:
+        return Outcome("There is nothing to undo.")
+    return Outcome("Taken back: " + " | ".join(_short(turn.text) for turn in undone))
+
+
+def _edit(talk: Talk, arguments: str) -> Outcome:
+    if arguments:
+        return Outcome(answer=talk.edit(arguments))
+    said = [turn.text for turn in talk.history(2) if turn.speaker == "person"]
+    if not said:
+        raise BotError("there is no message of yours yet")
+    return Outcome(draft=f"/edit {clean_line(said[-1])}")
+
+
+def _alternatives(talk: Talk, arguments: str) -> Outcome:
+    if arguments:
+        return Outcome(f"Said instead: {clean_line(talk.choose(_number(arguments, '/alternatives')))}")
+    texts = talk.alternatives()
+    lines = [f"{number:>3}{'*' if number == 1 else ' '} {clean_line(text)}" for number, text in enumerate(texts, 1)]
+    return Outcome("\n".join([*lines, "/alternatives NUMBER says another one instead."]))
+
+
+def _good(talk: Talk, arguments: str) -> Outcome:
+    return Outcome(f"Good: {_short(talk.rate(1).text)}")
+
+
+def _bad(talk: Talk, arguments: str) -> Outcome:
+    return Outcome(f"Bad: {_short(talk.rate(-1).text)}. /teach TEXT says what would have been better.")
+
+
+def _teach(talk: Talk, arguments: str) -> Outcome:
+    if not arguments:
+        raise BotError("/teach TEXT: say what the answer should have been")
+    talk.teach(arguments)
+    return Outcome("Kept. `backchat retrain` learns it, where you let it learn from you.")
+
+
+def _why(talk: Talk, arguments: str) -> Outcome:
+    turn, explanation = talk.explain()
+    assert turn.reply is not None
+    return Outcome(describe(turn.text, turn.reply, explanation))
+
+
+def _set(talk: Talk, arguments: str) -> Outcome:
+    name, _, value = arguments.replace("=", " ").partition(" ")
+    name = name.strip().replace("-", "_")
+    if not name:
+        return _show(talk, "")
+    if name not in _KINDS:
+        near = difflib.get_close_matches(name, _KINDS, n=1)
+        raise BotError(f"no setting {name!r}" + (f"; did you mean {near[0]}?" if near else "; /show lists all"))
+    if not value.strip():
+        return Outcome(f"{name} = {getattr(talk.settings, name)}")
+    if value.strip() == "default":
+        talk.decoding.pop(name, None)
+    else:
+        changed = {**talk.decoding, name: _parsed(name, value.strip())}
+        talk.engine.decoding.with_changes(**changed)  # refuses what is out of range, and says the range
+        talk.decoding = changed
+    return Outcome(f"{name} = {getattr(talk.settings, name)}")
+
+
+def _show(talk: Talk, arguments: str) -> Outcome:
+    rows = [
+        f"{field.name:<24} {getattr(talk.settings, field.name)}{' *' if field.name in talk.decoding else ''}"
+        for field in fields(DecodingConfig)
+    ]
+    seed = "a new one each time" if talk.seed is None else talk.seed
+    return Outcome("\n".join([*rows, f"{'seed':<24} {seed}", "* changed with /set; /set NAME default undoes it."]))
+
+
+def _model(talk: Talk, arguments: str) -> Outcome:
+    if arguments:
+        return Outcome(f"{talk.slot.switch(arguments).model_id} speaks from now on.")
+    ids = [entry.model_id for entry in talk.slot.models()]
+    lines = [f"{'*' if model_id == talk.engine.model_id else ' '} {model_id}" for model_id in ids]
+    return Outcome("\n".join([*lines, f"{talk.engine.model_id} speaks. /model ID lets another one speak."]))
+
+
+def _seed(talk: Talk, arguments: str) -> Outcome:
+    if arguments in ("random", "default"):
+        talk.seed = None
+    elif arguments:
+        talk.seed = _number(arguments, "/seed", least=0)
+    return Outcome("A new seed for each reply." if talk.seed is None else f"Seed {talk.seed} for each reply.")
+
+
+def _stats(talk: Talk, arguments: str) -> Outcome:
+    replies = [turn.reply for turn in talk.history(1000) if turn.reply is not None]
+    lines = [f"model {talk.engine.model_id}, {'recorded' if talk.is_recorded else 'off the record'}"]
+    if replies:
+        latencies = sorted(reply.latency_ms for reply in replies)
+        seconds = sum(latencies) / 1000
+        tokens = sum(reply.tokens for reply in replies)
+        lines.append(
+            f"{len(replies)} replies here, {tokens / len(replies):.1f} tokens each, "
+            f"median {latencies[len(latencies) // 2]:.0f} ms, {tokens / max(seconds, 1e-9):.0f} tokens/s"
+        )
+    counts = talk.counts()
+    lines.append(f"{counts.turns:,} turns in {counts.conversations:,} conversations are remembered")
+    return Outcome("\n".join(lines))
+
+
+def _history(talk: Talk, arguments: str) -> Outcome:
+    turns = talk.history(2 * _number(arguments, "/history", default=10))
+    return Outcome("\n".join(_line(turn) for turn in turns) or "Nothing was said yet.")
+
+
+def _search(talk: Talk, arguments: str) -> Outcome:
+    if not arguments:
+        raise BotError("/search WORDS: say what to look for")
+    turns = talk.search(arguments, 20)
+    lines = [f"{turn.created:%Y-%m-%d} {clean_line(turn.conversation)}: {_line(turn)}" for turn in turns]
+    return Outcome("\n".join(lines) or "Nothing found.")
+
+
+def _save(talk: Talk, arguments: str) -> Outcome:
+    path = Path(arguments or f"{talk.conversation}.jsonl").expanduser()
+    return Outcome(f"{talk.save(path)} turns are in {path}")
+
+
+def _load(talk: Talk, arguments: str) -> Outcome:
+    if not arguments:
+        raise BotError("/load FILE.jsonl: name the file")
+    return Outcome(f"Loaded {talk.load(Path(arguments).expanduser())} turns into a new conversation.")
+
+
+def _continue(talk: Talk, arguments: str) -> Outcome:
+    found = talk.go_to(arguments or None)
+    last = [_line(turn) for turn in talk.history(4)]
+    return Outcome("\n".join([f"{clean_line(found.title or found.key)}, {found.turns} turns:", *last]))
+
+
+def _rename(talk: Talk, arguments: str) -> Outcome:
+    if not arguments:
+        raise BotError("/rename TITLE: say the title")
+    if not talk.store.rename(talk.conversation, arguments):
+        raise BotError("there is nothing to name yet; say something first")
+    return Outcome(f"This conversation is called {clean_line(arguments)}.")
+
+
+def _record(talk: Talk, arguments: str) -> Outcome:
+    if arguments not in ("on", "off"):
+        return Outcome(f"Recording is {'on' if talk.is_recorded else 'off'}. /record on, /record off change it.")
+    talk.record(arguments == "on")
+    return Outcome("Recorded from now on." if talk.is_recorded else "Off the record: nothing reaches the disk.")
+
+
+def _forget(talk: Talk, arguments: str) -> Outcome:
+    if arguments != "yes":
+        return Outcome("This erases the whole conversation for good. /forget yes does it.")
+    talk.forget()
+    return Outcome("Forgotten.")
+
+
+def _copy(talk: Talk, arguments: str) -> Outcome:
+    text = clean_line(talk.last_reply().text)
+    return Outcome(f"Copied: {_short(text)}", copied=text)
+
+
 def _quit(talk: Talk, arguments: str) -> Outcome:
     return Outcome(ends=True)
+
+
+def _settings_and_values(talk: Talk) -> Iterable[str]:
+    return [*_KINDS, *(f"strategy {strategy}" for strategy in STRATEGIES)]
+
+
+def _model_ids(talk: Talk) -> Iterable[str]:
+    entries: list[RegistryEntry] = talk.slot.models()
+    return [entry.model_id for entry in entries]
+
+
+def _conversation_names(talk: Talk) -> Iterable[str]:
+    return [c.title or c.key for c in talk.store.conversations(talk.person, 20)]
+
+
+def _parsed(name: str, value: str) -> Any:
+    kind = _KINDS[name]
+    try:
+        if kind in (int, float):
+            return kind(value)
+    except ValueError:
+        raise BotError(f"{name} takes a {'whole number' if kind is int else 'number'}, got {value!r}") from None
+    if kind == tuple[str, ...]:
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _number(text: str, command: str, default: int | None = None, least: int = 1) -> int:
+    if not text and default is not None:
+        return default
+    if not (text.isascii() and text.isdigit()) or int(text) < least:
+        raise BotError(f"{command} takes a whole number of at least {least}, got {text!r}")
+    return int(text)
+
+
+def _line(turn: Turn) -> str:
+    return f"{'you' if turn.speaker == 'person' else 'bot'}: {clean_line(turn.text)}"
+
+
+def _short(text: str, length: int = 60) -> str:
+    line = clean_line(text)
+    return line if len(line) <= length else line[: length - 1] + "…"
 
 
 COMMANDS = {
@@ -70,6 +308,37 @@ COMMANDS = {
     for command in (
         Command("help", "", "Show what can be commanded.", _help),
         Command("new", "", "Begin a new conversation.", _new),
-        Command("quit", "", "Leave.", _quit),
+        Command("retry", "", "Have the last message answered once more.", _retry),
+        Command("undo", "[N]", "Take the last N messages and their replies back.", _undo),
+        Command("edit", "[TEXT]", "Say something else instead of the last message.", _edit),
+        Command("alternatives", "[N]", "Show what else could be said; say number N instead.", _alternatives),
+        Command("good", "", "Call the last reply good.", _good),
+        Command("bad", "", "Call the last reply bad.", _bad),
+        Command("teach", "TEXT", "Say what the answer should have been.", _teach),
+        Command("why", "", "Explain the last reply.", _why),
+        Command("set", "NAME VALUE", "Change how replies are found.", _set, values=_settings_and_values),
+        Command("show", "", "Show how replies are found.", _show),
+        Command(
+            "seed", "[N]", "Fix the seed of replies; /seed random frees it.", _seed, values=lambda _: ("random",)
+        ),
+        Command("model", "[ID]", "Show the models; let another one speak.", _model, _TERMINAL, _model_ids),
+        Command("stats", "", "Show speed and counts.", _stats, _TERMINAL),
+        Command("history", "[N]", "Show the last N exchanges.", _history),
+        Command("search", "WORDS", "Look through all your conversations.", _search),
+        Command("save", "[FILE]", "Write this conversation to .jsonl, .json, .csv or .md.", _save, _TERMINAL),
+        Command("load", "FILE", "Begin a new conversation with a saved .jsonl.", _load, _TERMINAL),
+        Command("continue", "[NAME]", "Go on with another conversation.", _continue, _BOTH, _conversation_names),
+        Command("rename", "TITLE", "Give this conversation a title.", _rename),
+        Command(
+            "record",
+            "on|off",
+            "Keep what is said, or keep it off the disk.",
+            _record,
+            _TERMINAL,
+            lambda _: ("on", "off"),
+        ),
+        Command("forget", "yes", "Erase this conversation for good.", _forget, _TERMINAL, lambda _: ("yes",)),
+        Command("copy", "", "Copy the last reply to the clipboard.", _copy, _TERMINAL),
+        Command("quit", "", "Leave.", _quit, _TERMINAL),
     )
 }

@@ -9,7 +9,7 @@ from bot.engine import ECHO, EchoEngine, ModelEngine, ReplyEngine, ReplyRequest
 from seq2seq.config import DecodingConfig
 from seq2seq.errors import Seq2SeqError
 from seq2seq.predictor import Predictor
-from seq2seq.registry import Registry
+from seq2seq.registry import Registry, RegistryEntry
 
 _LOG = logging.getLogger(__name__)
 
@@ -37,6 +37,10 @@ class ModelSlot:
     @property
     def engine(self) -> ReplyEngine:
         return self._engine
+
+    def models(self) -> list[RegistryEntry]:
+        """Return every model that could be switched to."""
+        return self._registry.entries()
 
     def switch(self, name: str) -> ReplyEngine:
         """Load another model and keep to it.

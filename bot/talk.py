@@ -1,37 +1,263 @@
-"""Talk: one conversation as the frontend holds it, and what can be done in it."""
+"""Talk: one conversation as a frontend holds it, and all that can be done in it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from bot.assembly import new_conversation
-from bot.dialogue import Answer, DialogueManager
+from bot.dialogue import Answer, DialogueManager, Wishes
+from bot.engine import ModelEngine, ReplyEngine
+from bot.errors import BotError
+from bot.model_slot import ModelSlot
+from seq2seq.config import DecodingConfig
+from seq2seq.explanation import Explanation, explain
+from seq2seq.lines import BadLines
+from seq2seq.readers import read_dialogues
+from storage.records import Conversation, Counts, ReplyRecord, Turn
+from storage.store import ConversationStore
+
+_MOST_LOADED_TURNS = 10_000
+_LOADED = "loaded"  # the model of bot turns that came from a file
 
 
 class Talk:
     """Where one person talks. Not shared between threads.
 
+    Args:
+        open_store: opens the memory; off the record where it is given True.
+
     Attributes:
-        on_text: called with the reply so far.
-        is_cancelled: asked between tokens.
+        decoding: settings that the person changed.
+        seed: None draws a new one for every reply.
+        on_text, is_cancelled: see ``Wishes``.
     """
 
-    def __init__(self, dialogue: DialogueManager, person: str, conversation: str) -> None:
-        self._dialogue = dialogue
-        self.person, self.conversation = person, conversation
+    def __init__(
+        self,
+        dialogue: DialogueManager,
+        slot: ModelSlot,
+        person: str,
+        conversation: str,
+        open_store: Callable[[bool], ConversationStore],
+        *,
+        is_recorded: bool = True,
+    ) -> None:
+        self.slot, self.person, self.conversation, self.is_recorded = slot, person, conversation, is_recorded
+        self.decoding: dict[str, Any] = {}
+        self.seed: int | None = None
         self.on_text: Callable[[str], None] | None = None
         self.is_cancelled: Callable[[], bool] = lambda: False
+        self._dialogue, self._open_store = dialogue, open_store
+        self._other: tuple[DialogueManager, str] | None = None  # the other side of /record, and where it stood
+
+    @property
+    def store(self) -> ConversationStore:
+        return self._dialogue.store
+
+    @property
+    def engine(self) -> ReplyEngine:
+        return self.slot.engine
+
+    @property
+    def settings(self) -> DecodingConfig:
+        """Return the settings that replies are found with now."""
+        return self.engine.decoding.with_changes(**self.decoding)
+
+    def close(self) -> None:
+        """Close the memory on both sides of the record."""
+        self.store.close()
+        if self._other is not None:
+            self._other[0].store.close()
+
+    # Saying
 
     def say(self, message: str) -> Answer:
         """Say something, and have it answered."""
+        return self._dialogue.respond(self.conversation, message, person=self.person, wishes=self._wishes())
+
+    def retry(self) -> Answer:
+        """Have the last message answered once more; the reply that was there stays beside."""
+        wishes = self._wishes()
+        if wishes.seed is not None:  # the same seed would say the same; each try takes the next one
+            tried = len(self.store.alternatives(self.last_reply().id))
+            wishes = replace(wishes, seed=wishes.seed + tried)
+        return self._dialogue.answer(self._asked(), wishes)
+
+    def edit(self, message: str) -> Answer:
+        """Say something else instead of the last message; that one stays on a branch of its own."""
+        asked = self._asked()
         return self._dialogue.respond(
-            self.conversation,
-            message,
-            person=self.person,
-            on_text=self.on_text,
-            is_cancelled=self.is_cancelled,
+            self.conversation, message, person=self.person, instead_of=asked.id, wishes=self._wishes()
         )
+
+    def undo(self, exchanges: int = 1) -> list[Turn]:
+        """Go back behind the last messages; returns what is no longer part of the talk."""
+        return self.store.step_back(self.conversation, exchanges)
+
+    def alternatives(self) -> list[str]:
+        """Return what else could be said in place of the last reply, what is said now first."""
+        now = self.last_reply()
+        texts = [now.text, *(turn.text for turn in self.store.alternatives(now.id))]
+        if now.reply is not None:
+            texts += [str(candidate["text"]) for candidate in now.reply.candidates]
+        return list(dict.fromkeys(texts))
+
+    def choose(self, number: int) -> str:
+        """Say another of ``alternatives`` instead, counted from 1; returns it."""
+        texts = self.alternatives()
+        if not 1 <= number <= len(texts):
+            raise BotError(f"there is no alternative {number}; there are 1 to {len(texts)}")
+        now, text = self.last_reply(), texts[number - 1]
+        for turn in self.store.alternatives(now.id):
+            if turn.text == text:
+                self.store.set_head(turn.id)
+                return text
+        assert now.reply is not None
+        self.store.add_reply(self._asked(), text, now.reply)
+        return text
+
+    # Judging
+
+    def rate(self, value: int) -> Turn:
+        """Call the last reply good (1) or bad (-1)."""
+        reply = self.last_reply()
+        self.store.rate(reply.id, self.person, value)
+        return reply
+
+    def teach(self, text: str) -> None:
+        """Keep what should have been said instead of the last reply."""
+        self.store.teach(self.last_reply().id, self.person, text)
+
+    def explain(self) -> tuple[Turn, Explanation | None]:
+        """Return the last reply, and how it came to be token by token where its model is the one loaded."""
+        turn = self.last_reply()
+        return turn, explain_turn(self.store, turn, self.engine, self._dialogue.persona)
+
+    # Places
 
     def start_over(self) -> None:
         """Go to a new conversation; the old one stays in the memory."""
         self.conversation = new_conversation()
+
+    def go_to(self, name: str | None) -> Conversation:
+        """Go on with the conversation of this name, or with the last one but this."""
+        if name is None:
+            others = [c for c in self.store.conversations(self.person, 2) if c.key != self.conversation]
+            found = others[0] if others else None
+        else:
+            found = self.store.find_conversation(name, self.person)
+        if found is None:
+            raise BotError(
+                "there is no other conversation of yours" if name is None else f"{name}: no such conversation"
+            )
+        self.conversation = found.key
+        return found
+
+    def forget(self) -> None:
+        """Erase this conversation for good, and begin a new one."""
+        self.store.delete_conversation(self.conversation)
+        self.start_over()
+
+    def record(self, wanted: bool) -> None:
+        """Keep what is said from now on, or keep it off the disk. What was said on the other side stays there."""
+        if wanted == self.is_recorded:
+            return
+        here = (self._dialogue, self.conversation)
+        if self._other is not None:
+            self._dialogue, self.conversation = self._other
+        else:
+            self._dialogue = self._dialogue.over(self._open_store(not wanted))
+            self.conversation = new_conversation()
+        self._other, self.is_recorded = here, wanted
+        if not wanted:  # the bot still knows what the talk is about
+            self._repeat(here[0].store.recent_turns(here[1], self.engine.context_turns))
+
+    def save(self, path: Path) -> int:
+        """Write this conversation to .jsonl (which can be loaded), .json, .csv or .md; returns its turns."""
+        form = {".jsonl": "jsonl", ".json": "json", ".csv": "csv", ".md": "md"}.get(path.suffix.lower())
+        if form is None:
+            raise BotError(f"{path}: the name must end in .jsonl, .json, .csv or .md")
+        if path.exists():
+            raise BotError(f"{path}: is there already; choose another name")
+        try:
+            with path.open("w", encoding="utf-8") as file:
+                file.writelines(self.store.export(form, conversation=self.conversation))
+        except OSError as error:
+            raise BotError(f"{path}: cannot be written ({error.strerror})") from error
+        return len(self.store.recent_turns(self.conversation, _MOST_LOADED_TURNS))
+
+    def load(self, path: Path) -> int:
+        """Begin a new conversation with the turns of a saved .jsonl file; returns how many.
+
+        Raises:
+            CorpusError: the file is damaged or holds no dialogue.
+        """
+        if path.suffix.lower() != ".jsonl":
+            raise BotError(f"{path}: only .jsonl files can be loaded; /save NAME.jsonl writes one")
+        dialogue = next(read_dialogues(path, BadLines()), None)
+        if dialogue is None:
+            raise BotError(f"{path}: holds no conversation")
+        turns = dialogue.turns[-_MOST_LOADED_TURNS:]
+        self.start_over()
+        for turn in turns:
+            self._add(turn.speaker == "bot", turn.text, ReplyRecord(_LOADED, _LOADED, 0, 0, 0.0))
+        return len(turns)
+
+    # Reading
+
+    def history(self, limit: int) -> list[Turn]:
+        """Return the last turns of this talk, oldest first."""
+        return self.store.recent_turns(self.conversation, limit)
+
+    def search(self, words: str, limit: int) -> list[Turn]:
+        """Return turns of this person's conversations in which all ``words`` occur, newest first."""
+        return self.store.search(words, self.person, limit)
+
+    def counts(self) -> Counts:
+        return self.store.counts()
+
+    def last_reply(self) -> Turn:
+        """Return the bot's last turn.
+
+        Raises:
+            BotError: it has not said anything yet.
+        """
+        turns = self.store.recent_turns(self.conversation, 1)
+        if not turns or turns[-1].speaker != "bot":
+            raise BotError("there is no reply yet; say something first")
+        return turns[-1]
+
+    def _asked(self) -> Turn:
+        """Return the person's last message, answered or not."""
+        turns = [turn for turn in self.store.recent_turns(self.conversation, 2) if turn.speaker == "person"]
+        if not turns:
+            raise BotError("there is no message of yours yet")
+        return turns[-1]
+
+    def _wishes(self) -> Wishes:
+        return Wishes(dict(self.decoding), self.seed, self.on_text, self.is_cancelled)
+
+    def _repeat(self, turns: list[Turn]) -> None:
+        for turn in turns:
+            self._add(turn.speaker == "bot", turn.text, turn.reply)
+
+    def _add(self, is_reply: bool, text: str, reply: ReplyRecord | None) -> None:
+        before = self.store.recent_turns(self.conversation, 1)
+        if is_reply and reply is not None and before:
+            self.store.add_reply(before[-1], text, reply)
+        else:
+            self.store.add_turn(self.conversation, text, person=self.person)
+
+
+def explain_turn(
+    store: ConversationStore, turn: Turn, engine: ReplyEngine, persona: tuple[str, ...] = ()
+) -> Explanation | None:
+    """Go through a stored reply token by token; None where another model than ``engine``'s wrote it."""
+    if not isinstance(engine, ModelEngine) or turn.parent_id is None or turn.model_id != engine.model_id:
+        return None
+    context = [t.text for t in store.branch_to(turn.parent_id, engine.context_turns)]
+    token_ids = engine.predictor.tokenizer.encode(turn.text)
+    return explain(engine.predictor, context, token_ids, persona)

@@ -93,32 +93,34 @@ def _converse(
 ) -> None:
     """Talk in one conversation: the one named, the last one, or a new one."""
     from bot.assembly import new_conversation, open_slot, open_store, terminal_person
-    from bot.dialogue import DialogueManager
+    from bot.dialogue import DialogueManager, Wishes
     from bot.settings import set_values
+    from bot.talk import Talk
 
     slot = open_slot(settings)
-    with closing(open_store(settings, off_record=off_record)) as store:
-        person = terminal_person()
-        dialogue = DialogueManager(
-            slot,
-            store,
-            decoding=set_values(settings.decoding),
-            persona=settings.chat.persona,
-            seed=settings.chat.seed,
-        )
-        last = store.conversations(person=person, limit=1) if continue_last else []
-        place = conversation or (last[0].key if last else new_conversation())
+    store = open_store(settings, off_record=off_record)
+    person = terminal_person()
+    wishes = Wishes(set_values(settings.decoding), settings.chat.seed)
+    dialogue = DialogueManager(slot, store, persona=settings.chat.persona, wishes=wishes)
+    talk = Talk(
+        dialogue,
+        slot,
+        person,
+        conversation or new_conversation(),
+        lambda is_off: open_store(settings, off_record=is_off),
+        is_recorded=not off_record,
+    )
+    with closing(talk):
+        if continue_last and store.conversations(person, 1):
+            talk.go_to(None)
         if message is None and sys.stdin.isatty() and sys.stdout.isatty():
-            from bot.talk import Talk
             from bot.terminal import TerminalChat
 
             history = settings.home / "history" if settings.chat.keep_history and not off_record else None
-            talk = Talk(dialogue, person, place)
-            TerminalChat(talk, slot.engine.model_id, history_file=history, off_record=off_record).run()
+            TerminalChat(talk, history_file=history).run()
             return
         for text in _lines(sys.stdin.buffer) if message is None else [message]:
-            answer = dialogue.respond(place, text, person=person)
-            _print_reply(answer.reply, text, place, as_json=as_json)
+            _print_reply(talk.say(text).reply, text, talk.conversation, as_json=as_json)
 
 
 def _answer_contexts(settings: Settings, *, as_json: bool) -> None:

@@ -61,6 +61,10 @@ class Tokenizer:
         text = self._bpe.decode([i for i in ids if i >= len(SPECIAL_TOKENS)], skip_special_tokens=False)
         return str(text).removeprefix(" ")
 
+    def spelling(self, token_id: int) -> str:
+        """Return the text of one token by itself, its blank in front kept; part of a character is U+FFFD."""
+        return str(self._bpe.decode([token_id], skip_special_tokens=False))
+
     def save(self, path: Path) -> None:
         self._bpe.save(str(path), pretty=False)
 

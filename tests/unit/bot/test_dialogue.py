@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.dialogue import DialogueManager
+from bot.policy import EMPTY_MESSAGE
+from storage.store import ConversationStore, StorageConfig
+from tests.fakes import FixedSlot, ScriptedEngine
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[ConversationStore]:
+    opened = ConversationStore(StorageConfig(f"sqlite:///{tmp_path / 'talks.db'}"))
+    yield opened
+    opened.close()
+
+
+def dialogue_with(engine: ScriptedEngine, store: ConversationStore, **settings: object) -> DialogueManager:
+    return DialogueManager(FixedSlot(engine), store, **settings)  # type: ignore[arg-type]
+
+
+def test_a_reply_is_stored_with_the_model_that_wrote_it(store: ConversationStore) -> None:
+    dialogue = dialogue_with(ScriptedEngine("hi there", model_id="m1"), store)
+    dialogue.respond("terminal:ada", "hello", person="terminal:ada")
+    turns = store.turns("terminal:ada")
+    assert [(t.text, t.model_id) for t in turns] == [("hello", None), ("hi there", "m1")]
+    assert turns[1].parent_id == turns[0].id
+
+
+def test_a_reply_is_stored_with_all_that_makes_it_again(store: ConversationStore) -> None:
+    dialogue_with(ScriptedEngine("hi"), store, seed=41).respond("c", "hello", person="p")
+    reply = store.turns("c")[1].reply
+    assert reply is not None
+    assert (reply.seed, reply.strategy, reply.settings) == (41, "rank", {"temperature": 0.8})
+    assert [c["text"] for c in reply.candidates] == ["hi", "hi (or so)"]
+
+
+def test_the_model_is_given_the_last_turns_oldest_first(store: ConversationStore) -> None:
+    engine = ScriptedEngine("r1", "r2", context_turns=3)
+    dialogue = dialogue_with(engine, store)
+    dialogue.respond("c", "m1", person="p")
+    dialogue.respond("c", "m2", person="p")
+    assert engine.contexts == [["m1"], ["m1", "r1", "m2"]]
+
+
+def test_conversations_do_not_mix(store: ConversationStore) -> None:
+    engine = ScriptedEngine("r1", "r2")
+    dialogue = dialogue_with(engine, store)
+    dialogue.respond("one", "m1", person="p")
+    dialogue.respond("two", "m2", person="q")
+    assert engine.contexts == [["m1"], ["m2"]]
+
+
+@pytest.mark.parametrize("empty", ["", "  \n\t "])
+def test_an_empty_message_gets_a_word_without_the_model_or_the_memory(store: ConversationStore, empty: str) -> None:
+    engine = ScriptedEngine()
+    answer = dialogue_with(engine, store).respond("c", empty, person="p")
+    assert (answer.reply.text, answer.turn) == (EMPTY_MESSAGE, None)
+    assert engine.requests == []
+    assert store.conversations() == []
+
+
+def test_settings_that_differ_from_the_models_own_reach_the_engine(store: ConversationStore) -> None:
+    engine = ScriptedEngine("r")
+    dialogue_with(engine, store, decoding={"temperature": 0.3}, persona=("I am a robot.",)).respond(
+        "c", "m", person="p"
+    )
+    decoding = engine.requests[0].decoding
+    assert decoding is not None
+    assert (decoding.temperature, decoding.top_p) == (0.3, engine.decoding.top_p)
+    assert engine.requests[0].persona == ("I am a robot.",)
