@@ -159,7 +159,14 @@ def _progress() -> Iterator[OnProgress]:
 
 
 def _print_tables(results: Sequence[Result], probed: Probes | None, talks: SelfChat | None) -> None:
-    from seq2seq.summary import behaviour_rows, difference_rows, headline_rows, short_name, text_rows
+    from seq2seq.summary import (
+        DIFFERENCE_HEADINGS,
+        behaviour_rows,
+        difference_rows,
+        headline_rows,
+        short_name,
+        text_rows,
+    )
 
     firsts = [result.first for result in results]
     names = [short_name(one.tests.corpus) for one in firsts]
@@ -168,8 +175,7 @@ def _print_tables(results: Sequence[Result], probed: Probes | None, talks: SelfC
         _print_table(f"replies on {name}", ["", "model", "people"], text_rows(result.first))
         if result.second is not None:
             title = f"{result.second.model}, {result.second.strategy}, compared on {name}"
-            headings = ["", "first", "second", "difference", "95 % interval", "clear"]
-            _print_table(title, headings, difference_rows(result))
+            _print_table(title, ["", *DIFFERENCE_HEADINGS], difference_rows(result))
     if rows := behaviour_rows(probed, talks):
         _print_table("behaviour", ["", ""], rows)
 

@@ -88,7 +88,7 @@ def _svg(parts: Sequence[str], height: float) -> str:
 
 
 def _legend(series: Sequence[Series]) -> str:
-    if len(series) < 2:
+    if not any(one.name for one in series):
         return ""
     items = "".join(f'<span><i class="c{n}"></i>{escape(one.name)}</span>' for n, one in enumerate(series))
     return f'<p class="legend">{items}</p>'

@@ -2,7 +2,8 @@
 
 What stands for each exchange by itself is resampled (Efron 1979); whole dialogues are drawn, since the exchanges
 of one dialogue are alike. Variety cannot be: an exchange drawn twice would count as a repetition. Its interval
-comes from random halves of the sample (delete-half jackknife, Shao & Wu 1989), each without an exchange twice.
+comes from random halves of the sample, each without an exchange twice: their spread is that of the whole sample
+(delete-half jackknife, Shao & Wu 1989).
 """
 
 from __future__ import annotations
@@ -136,9 +137,8 @@ def compare_sets(
         half = generator.permutation(len(first))[: len(first) // 2]
         one, other = (measure([texts[place] for place in half]) for texts in (first, second))
         differences.append(other - one)
-    spread = np.percentile(differences, _TAILS) - np.mean(differences)
-    low, high = spread + (whole[1] - whole[0])
-    return Difference(whole[0], whole[1], float(low), float(high))
+    difference, margin = whole[1] - whole[0], 1.96 * float(np.std(differences))
+    return Difference(whole[0], whole[1], difference - margin, difference + margin)
 
 
 def _group_sums(values: ArrayLike, numbers: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -23,11 +23,11 @@ from seq2seq.model_files import ModelDir
 from seq2seq.probes import Probes
 from seq2seq.samples import Sample
 from seq2seq.self_chat import SelfChat
-from seq2seq.summary import behaviour_rows, difference_rows, headline_rows, short_name, text_rows
+from seq2seq.summary import DIFFERENCE_HEADINGS, behaviour_rows, difference_rows, headline_rows, short_name, text_rows
 
 _MOST_TALKS = 4
 _MOST_CAUGHT = 20
-_LENGTHS = (*range(16), 20, 25, 30)  # lower bounds of the columns, in words
+_LENGTHS = (*range(13), 15, 20, 30)  # lower bounds of the columns, in words
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d2330; --soft: #667085; --line: #d9dee8; --paper: #fff;
   --c0: #3567c4; --c1: #e08a2e; --c2: #4a9d6b; --c3: #a05cb8; }
@@ -45,7 +45,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .
 th, td { padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top;
   text-align: right; }
 th { font-weight: 600; } th:first-child, td:first-child { text-align: left; }
-.texts th, .texts td { text-align: left; }
+td { white-space: nowrap; } .texts th, .texts td { text-align: left; white-space: normal; }
 .made { margin: .2rem 0 1.6rem; } .made code { display: block; overflow: hidden; white-space: nowrap;
   text-overflow: ellipsis; color: var(--soft); font-size: .75rem; }
 figure { margin: 1rem 0 0; max-width: 46rem; } svg { width: 100%; height: auto; display: block; }
@@ -165,9 +165,8 @@ def _likelihood(report: Report) -> str:
     shown = [
         Series(name, [one.context_use.get(str(turns)) for turns in (1, 2, 3)])
         for name, one in zip(names, evaluations, strict=True)
-        if one.context_use
     ]
-    if shown:
+    if any(one.context_use for one in evaluations):
         labels = ["the last turn shown", "the last 2 turns", "the last 3 turns"]
         caption = "Bits per byte of the same late replies, with more and more of the talk shown: does context help?"
         parts.append(_figure(bar_chart(labels, shown), caption, report))
@@ -186,7 +185,7 @@ def _replies(report: Report) -> str:
         common = Counter(sample.replies).most_common(10)
         rows = [[reply, str(count)] for reply, count in common]
         heading = ["the ten commonest replies of the model", f"times in {len(sample.replies)}"]
-        parts.append(_table(heading, rows, report.command))
+        parts.append(_table(heading, rows, report.command, texts=True))
     known = [result.first for result in report.results if result.first.relevance is not None]
     if known:
         names = [short_name(one.tests.corpus) for one in known]
@@ -217,7 +216,7 @@ def _comparisons(report: Report) -> str:
             continue
         first, second = result.first, result.second
         names = [f"{one.model}, {one.strategy}" for one in (first, second)]
-        heading = ["", *names, "difference", "95 % interval", "clear"]
+        heading = ["", *names, *DIFFERENCE_HEADINGS[2:]]
         parts.append(f"<h3>{escape(short_name(first.tests.corpus))}</h3>")
         parts.append(_table(heading, difference_rows(result), report.command))
     return "<h2>Side by side</h2>" + "".join(parts) if parts else ""
@@ -230,7 +229,7 @@ def _behaviour(report: Report) -> str:
     parts = ["<h2>Behaviour</h2>", _table(["", ""], rows, report.command)]
     if report.probes is not None:
         shares = report.probes.consistency.by_fact()
-        series = [Series("agreeing answers", list(shares.values()))]
+        series = [Series("", list(shares.values()))]
         caption = "Each fact is asked three ways in one talk: share of the pairs of answers that agree."
         parts.append(_figure(bar_chart(list(shares), series, ".0%"), caption, report))
         talk = [[fact.fact, *fact.answers, f"{fact.agreements} of 3"] for fact in report.probes.consistency.talks[0]]

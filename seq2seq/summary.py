@@ -50,7 +50,7 @@ _TEXT_MEASURES = (
 _DIFFERENCES = {
     "bits_per_byte": ("bits per byte", ".4f"),
     "hits": ("hits@1/20, as rank", ".1%"),
-    "reply_hits": ("own replies: hits@1/20, as rank", ".1%"),
+    "reply_hits": ("own replies: hits@1/20", ".1%"),
     "f1": ("F1", ".4f"),
     "distinct_1": ("distinct-1", ".4f"),
     "distinct_2": ("distinct-2", ".4f"),
@@ -59,6 +59,8 @@ _DIFFERENCES = {
     "loop_share": ("replies with a loop", ".1%"),
     "parroting": ("parroting", ".1%"),
 }
+_LOWER_IS_BETTER = frozenset(("bits_per_byte", "repeated_reply_share", "commonest_share", "loop_share", "parroting"))
+DIFFERENCE_HEADINGS = ("first", "second", "difference", "95 % interval", "better")
 Rows = list[list[str]]
 
 
@@ -86,14 +88,15 @@ def text_rows(evaluation: CorpusEvaluation) -> Rows:
 
 
 def difference_rows(result: Result) -> Rows:
-    """Return a row a measure: first, second, difference, its 95 % interval, and whether that leaves 0 out."""
+    """Return a row a measure: first, second, difference, its 95 % interval, and which is clearly better."""
     rows = []
     for key, (label, spelled) in _DIFFERENCES.items():
         if (one := result.differences.get(key)) is not None:
             values = (one.first, one.second, one.difference)
             interval = f"{one.low:+{spelled}} to {one.high:+{spelled}}"
             first, second, difference = (_spell(value, spelled) for value in values)
-            rows.append([label, first, second, difference, interval, "yes" if one.is_clear else "no"])
+            better = "second" if (one.difference < 0) == (key in _LOWER_IS_BETTER) else "first"
+            rows.append([label, first, second, difference, interval, better if one.is_clear else ""])
     return rows
 
 
