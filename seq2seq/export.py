@@ -112,8 +112,8 @@ class _Graph:
         scale = self.op("Div", self.op("Max", largest, self.scalar(1e-12)), self.scalar(127.0))
         whole = self.op("Round", self.op("Div", rows, scale))
         quantized = self.op("Cast", self.op("Add", whole, self.scalar(128.0)), to=TensorProto.UINT8)
-        zeros = self.constant(np.array(128, np.uint8), "row_zero"), self.constant(np.array(0, np.int8), "table_zero")
-        product = self.op("MatMulInteger", quantized, table, *zeros)
+        zero = self.constant(np.array(128, np.uint8), "row_zero")
+        product = self.op("MatMulInteger", quantized, table, zero)
         return self.op("Mul", self.op("Mul", self.op("Cast", product, to=TensorProto.FLOAT), scale), scales)
 
     def lstm_step(
