@@ -24,6 +24,7 @@ class _Command:
 
 COMMANDS = {
     "chat": _Command("scripts.chat", "Talk: in the terminal, through a pipe, or one message."),
+    "telegram": _Command("scripts.run_bot", "Run the Telegram bot."),
     "train": _Command("scripts.train", "Train a model on dialogues."),
     "evaluate": _Command("scripts.evaluate", "Measure a model on dialogues."),
     "generate": _Command("scripts.generate", "Write text on from a prompt, or a reply to it."),

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-from collections.abc import Callable
-from concurrent.futures import Executor
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from telegram import Bot, InputFile, LinkPreviewOptions, ReplyParameters
 from telegram.error import BadRequest
@@ -21,11 +20,15 @@ from storage.records import Outgoing
 
 _LOG = logging.getLogger(__name__)
 _PAUSE_S = 2.0
-R = TypeVar("R")
 
 
 class Delivery:
-    """Sends what is in the outbox, a chat's messages one after another. Messages without an id are not noted."""
+    """Sends what is in the outbox, a chat's messages one after another. Messages without an id are not noted.
+
+    Args:
+        aside: works in a thread.
+        file_for: makes the file that a message brings: its name and content.
+    """
 
     def __init__(
         self,
@@ -33,11 +36,11 @@ class Delivery:
         sender: Sender,
         mailbox: Mailbox,
         metrics: Metrics,
-        executor: Executor,
+        aside: Callable[..., Awaitable[Any]],
         file_for: Callable[[Outgoing], tuple[str, bytes]],
     ) -> None:
         self._bot, self._sender, self._mailbox = bot, sender, mailbox
-        self._metrics, self._executor, self._file_for = metrics, executor, file_for
+        self._metrics, self._aside, self._file_for = metrics, aside, file_for
 
     async def deliver(self, message: Outgoing) -> None:
         """Send the parts that were not sent yet; a message that cannot be sent is given up."""
@@ -78,9 +81,7 @@ class Delivery:
                 "reply_parameters": ReplyParameters(reply, allow_sending_without_reply=True) if reply else None,
             }
             if "file" in options:
-                name, content = await asyncio.get_running_loop().run_in_executor(
-                    self._executor, self._file_for, message
-                )
+                name, content = await self._aside(self._file_for, message)
                 file = InputFile(io.BytesIO(content), filename=name)
                 sent = await self._bot.send_document(chat, file, caption=text, **where)
             else:
@@ -97,11 +98,12 @@ class Delivery:
         if message.id:
             await self._surely(self._mailbox.give_up, message.id)
 
-    async def _surely(self, work: Callable[..., R], *arguments: Any) -> R:
+    async def _surely(self, work: Callable[..., object], *arguments: Any) -> None:
         """Write to the database, again and again while it is locked: what was sent must not be sent again."""
         while True:
             try:
-                return await asyncio.get_running_loop().run_in_executor(self._executor, work, *arguments)
+                await self._aside(work, *arguments)
+                return
             except StorageError as error:
                 _LOG.error("What was sent cannot be noted: %s", error)
                 await asyncio.sleep(_PAUSE_S)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from telegram import Bot
-from telegram.error import Conflict, EndPointNotFound, InvalidToken, RetryAfter, TelegramError
+from telegram.error import BadRequest, Conflict, EndPointNotFound, Forbidden, InvalidToken, RetryAfter, TelegramError
 
 from bot.errors import BotError
 from bot.messenger.intake import ALLOWED_UPDATES, Json
@@ -30,7 +30,7 @@ async def insist(what: str, call: Callable[[], Awaitable[R]]) -> R:
     """Call the server until it answers: it may be down for a while when we start.
 
     Raises:
-        BotError: it refuses the token.
+        BotError: it refuses the token, or what it is asked.
     """
     failures = 0
     while True:
@@ -38,6 +38,8 @@ async def insist(what: str, call: Callable[[], Awaitable[R]]) -> R:
             return await call()
         except (InvalidToken, EndPointNotFound):
             raise BotError(REFUSED_TOKEN) from None
+        except (BadRequest, Forbidden) as error:
+            raise BotError(f"Telegram refuses {what}: {error.message}") from None
         except RetryAfter as error:
             await asyncio.sleep(seconds_of(error.retry_after))
         except TelegramError as error:

@@ -61,6 +61,7 @@ class Sender:
         """
         failures = timeouts = 0
         while True:
+            await self._sleep(0)  # not begun any more once the bot stops
             await self._pacer.wait(chat)
             try:
                 result = await request(chat)

@@ -41,6 +41,7 @@ class World:
     chats: dict[int, Chat] = field(default_factory=dict)
     messages: dict[tuple[int, int], Message] = field(default_factory=dict)
     queries: dict[str, float] = field(default_factory=dict)
+    pressed: int = 0
     counters: dict[int, int] = field(default_factory=dict)
 
     @property
@@ -100,7 +101,8 @@ class World:
 
     def press(self, user: int, chat: int, message_id: int, data: str) -> str:
         """Let a person press a button, or pretend to."""
-        query = str(9_000_000_000 + len(self.queries))
+        self.pressed += 1
+        query = str(9_000_000_000 + self.pressed)
         self.queries[query] = time.monotonic()
         message = copy.deepcopy(self.messages.get((chat, message_id)))
         if message is None:

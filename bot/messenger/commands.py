@@ -1,0 +1,183 @@
+"""The commands that only the messenger has: who the bot is, what it keeps of a person, and what admins may do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bot.commands import COMMANDS, Frontend
+from bot.messenger.intake import Message
+from bot.messenger.metrics import Metrics
+from bot.messenger.splitting import split_text
+from bot.messenger.texts import Texts
+from bot.model_slot import ModelSlot
+from seq2seq.errors import Seq2SeqError
+from seq2seq.registry import Registry
+from storage.errors import LinkCodeError
+from storage.mailbox import Mailbox
+from storage.records import Outgoing
+from storage.store import ConversationStore
+
+FRONTEND: Frontend = "telegram"
+EXPORT_FILE = "backchat.json"
+# In a group everybody reads the answer; these tell of what one person said elsewhere, or change it.
+_PRIVATE = {"consent", "export", "forget", "link", "search", "history", "continue", "rename", "set", "show", "seed"}
+_PEOPLE = ("start", "help", "privacy", "consent", "export", "forget", "link")
+_ADMINS = ("stats", "broadcast", "promote", "rollback")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command answers; ``is_kept`` is false where not even the outbox shall hold it."""
+
+    text: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    is_kept: bool = True
+
+
+Own = Callable[[Message, str, Texts], Said]
+
+
+class Desk:
+    """Does the messenger's own commands.
+
+    Args:
+        post: puts a message on its way that is in the outbox already.
+    """
+
+    def __init__(
+        self,
+        store: ConversationStore,
+        mailbox: Mailbox,
+        slot: ModelSlot,
+        registry: Registry,
+        metrics: Metrics,
+        post: Callable[[Outgoing], None],
+    ) -> None:
+        self._store, self._mailbox, self._slot = store, mailbox, slot
+        self._registry, self._metrics, self._post = registry, metrics, post
+
+    def find(self, name: str, *, is_admin: bool) -> Own | None:
+        """Return what does a command; the admins' are there for admins only."""
+        if name in _PEOPLE or (is_admin and name in _ADMINS):
+            own: Own = getattr(self, f"_{name}")
+            return own
+        return None
+
+    def serves(self, name: str) -> bool:
+        """Tell whether the messenger serves a command of the common table."""
+        return name in COMMANDS and FRONTEND in COMMANDS[name].frontends
+
+    def is_for_private_chats(self, name: str) -> bool:
+        return name in _PRIVATE
+
+    def menu(self, texts: Texts, *, is_admin: bool = False) -> list[tuple[str, str]]:
+        """Return the name and the line of help of all that people can command, or admins."""
+        helps = {command.name: command.help for command in COMMANDS.values() if FRONTEND in command.frontends}
+        names = [*_PEOPLE, *(name for name in helps if name not in _PEOPLE), *(_ADMINS if is_admin else ())]
+        return [(name, texts.command_help(name, helps.get(name, name))) for name in names]
+
+    def _start(self, message: Message, arguments: str, texts: Texts) -> Said:
+        """Say hello; a link such as t.me/BOT?start=CODE also links the person."""
+        if arguments and message.is_private:
+            linked = self._try_link(message, arguments)
+            if linked:
+                return Said(texts.say("linked"))
+        return Said(texts.say("start" if message.is_private else "group_start"))
+
+    def _help(self, message: Message, arguments: str, texts: Texts) -> Said:
+        return Said("\n".join(f"/{name} - {text}" for name, text in self.menu(texts)))
+
+    def _privacy(self, message: Message, arguments: str, texts: Texts) -> Said:
+        return Said(texts.say("privacy", consent=self._consent_word(message, texts)))
+
+    def _consent(self, message: Message, arguments: str, texts: Texts) -> Said:
+        if arguments.lower() not in ("on", "off"):
+            return Said(texts.say("consent_is", consent=self._consent_word(message, texts)))
+        is_granted = arguments.lower() == "on"
+        if is_granted != self._store.people.has_consent(message.person):
+            self._store.people.set_consent(message.person, is_granted)
+        return Said(texts.say("consent_on" if is_granted else "consent_off"))
+
+    def _export(self, message: Message, arguments: str, texts: Texts) -> Said:
+        if not self._store.people.identities(message.person):
+            return Said(texts.say("export_empty"))
+        return Said(texts.say("export_caption"), {"file": True})
+
+    def _forget(self, message: Message, arguments: str, texts: Texts) -> Said:
+        if arguments.lower() != "everything":
+            return Said(texts.say("forget_ask"))
+        count = self._store.delete_person(message.person)
+        return Said(texts.say("forgotten", count=count or 0), is_kept=False)
+
+    def _link(self, message: Message, arguments: str, texts: Texts) -> Said:
+        if not arguments:
+            return Said(texts.say("link_code", code=self._store.people.new_link_code(message.person)))
+        return Said(texts.say("linked" if self._try_link(message, arguments) else "link_unknown"))
+
+    def _stats(self, message: Message, arguments: str, texts: Texts) -> Said:
+        counts, (waiting, unsent) = self._store.counts(), self._mailbox.backlog()
+        lines = [
+            f"model: {self._slot.engine.model_id}",
+            f"up: {self._metrics.uptime_s / 3600:.1f} h",
+            f"people: {counts.people}, conversations: {counts.conversations}, turns: {counts.turns}",
+            f"waiting: {waiting} in, {unsent} out",
+            f"replies: {self._metrics.counts['replies']}, half of them within "
+            f"{self._metrics.reply_quantile_s(0.5):.2f} s, 95 % within {self._metrics.reply_quantile_s(0.95):.2f} s",
+        ]
+        lines += [f"{rated.model_id}: {rated.good} good, {rated.bad} bad" for rated in self._store.ratings_by_model()]
+        return Said("\n".join(lines))
+
+    def _broadcast(self, message: Message, arguments: str, texts: Texts) -> Said:
+        """Send a text to every private chat that has written to the bot."""
+        parts = split_text(arguments)
+        if not parts:
+            return Said("/broadcast TEXT")
+        chats = [chat for chat in self._mailbox.chats() if not chat.startswith("-")]
+        for chat in chats:
+            self._post(self._mailbox.post(Outgoing(self._mailbox.bot, chat, parts, person=f"telegram:{chat}")))
+        return Said(f"On its way to {len(chats)} chats.")
+
+    def _promote(self, message: Message, arguments: str, texts: Texts) -> Said:
+        return self._change_model(lambda: self._registry.promote(arguments))
+
+    def _rollback(self, message: Message, arguments: str, texts: Texts) -> Said:
+        return self._change_model(self._registry.rollback)
+
+    def _change_model(self, change: Callable[[], str]) -> Said:
+        try:
+            model = change()
+        except Seq2SeqError as error:
+            return Said(str(error))
+        self._slot.refresh()
+        return Said(f"{model} is current; {self._slot.engine.model_id} replies.")
+
+    def _try_link(self, message: Message, code: str) -> bool:
+        """Make this account and the one that asked for the code one person's; go on in their last conversation."""
+        try:
+            self._store.people.link(code, message.person)
+        except LinkCodeError:
+            return False
+        talks = self._store.conversations(message.person, 20)
+        last = next((talk for talk in talks if not talk.key.startswith("telegram:-")), None)
+        if last is not None and message.is_private:
+            self._mailbox.set_conversation(message.place, last.key)
+        return True
+
+    def _consent_word(self, message: Message, texts: Texts) -> str:
+        return texts.say("on" if self._store.people.has_consent(message.person) else "off")
+
+
+def export_of(store: ConversationStore, person: str) -> bytes:
+    """Return all that is kept about a person, as JSON. What others said in the same group is not theirs."""
+    identities = store.people.identities(person)
+    conversations = json.loads("".join(store.export("json", person=person)))
+    for conversation in conversations:
+        conversation["turns"] = [turn for turn in conversation["turns"] if turn["person"] in identities]
+    consents = [
+        {"granted": entry.is_granted, "at": entry.created.isoformat()} for entry in store.people.consents(person)
+    ]
+    facts = {"identities": identities, "consents": consents, "conversations": conversations}
+    return json.dumps(facts, ensure_ascii=False, indent=1).encode()
