@@ -11,7 +11,7 @@ from typing import Any
 from storage.records import Conversation, Feedback, Turn
 
 Talk = tuple[Conversation, list[Turn], list[Turn], Mapping[int, Feedback]]
-"""A conversation, all its turns, those of the branch that is talked in, and what people made of them."""
+"""A conversation, all its turns, those of the branch that is talked in, and what people made of these and others."""
 
 _NO_FEEDBACK = Feedback()
 

@@ -39,7 +39,7 @@ class People:
         """Enter into the person's ledger that all they say, now and before, may be learned from, or may not."""
         moment = now or datetime.now(UTC)
         with self._session(writes=True) as session:
-            number = find_or_add(session, person, moment)
+            number = find_or_add(session, person, moment).id
             session.add(ConsentRow(person_id=number, is_granted=is_granted, created=moment))
 
     def has_consent(self, person: str) -> bool:
@@ -69,7 +69,7 @@ class People:
         moment = now or datetime.now(UTC)
         code = "".join(secrets.choice(_CODE_LETTERS) for _ in range(_CODE_LENGTH))
         with self._session(writes=True) as session:
-            number = find_or_add(session, person, moment)
+            number = find_or_add(session, person, moment).id
             session.execute(delete(LinkCodeRow).where(LinkCodeRow.person_id == number))
             session.add(LinkCodeRow(digest=_digest(code), person_id=number, expires=moment + valid_for))
         return code
@@ -90,7 +90,7 @@ class People:
             row = session.get(LinkCodeRow, _digest(code.strip().upper()), with_for_update=True)
             if row is None or row.expires <= moment:
                 raise LinkCodeError("this code is unknown or has expired; ask for a new one with /link")
-            kept, linked = row.person_id, find_or_add(session, identity, moment)
+            kept, linked = row.person_id, find_or_add(session, identity, moment).id
             session.delete(row)
             if kept != linked:
                 _merge(session, kept, linked, moment)
@@ -103,15 +103,18 @@ def find(session: Session, person: str) -> int | None:
     return session.scalar(select(IdentityRow.person_id).where(IdentityRow.key == person))
 
 
-def find_or_add(session: Session, person: str, moment: datetime) -> int:
-    """Return the number of the person who has this identity, made where they are new."""
-    found = find(session, person)
-    if found is not None:
-        return found
-    insert_new(session, PersonRow, key=person, created=moment)
-    number = session.scalars(select(PersonRow.id).where(PersonRow.key == person)).one()
-    insert_new(session, IdentityRow, key=person, person_id=number, created=moment)
-    return session.scalars(select(IdentityRow.person_id).where(IdentityRow.key == person)).one()
+def find_or_add(session: Session, person: str, moment: datetime) -> PersonRow:
+    """Return the person who has this identity, made where they are new."""
+    query = (
+        select(PersonRow).join(IdentityRow, IdentityRow.person_id == PersonRow.id).where(IdentityRow.key == person)
+    )
+    found = session.scalar(query)
+    if found is None:
+        insert_new(session, PersonRow, key=person, created=moment)
+        number = session.scalars(select(PersonRow.id).where(PersonRow.key == person)).one()
+        insert_new(session, IdentityRow, key=person, person_id=number, created=moment)
+        found = session.scalars(query).one()
+    return found
 
 
 def consenting(session: Session, *conditions: ColumnElement[bool]) -> set[int]:

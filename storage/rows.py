@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TypeVar, cast
 
-from sqlalchemy import Select, func, literal, select
+from sqlalchemy import ColumnElement, Select, func, literal, select
 from sqlalchemy.orm import Session, aliased
 
 from storage import search
@@ -42,27 +42,29 @@ def turn_row(session: Session, turn_id: int, place: ConversationRow | None = Non
 def append_turn(
     session: Session,
     place: ConversationRow,
-    speaker: Speaker,
-    person_id: int,
+    person: PersonRow,
     text: str,
     moment: datetime,
     parent_id: int | None,
+    *,
     external_id: str | None = None,
+    reply: ReplyRow | None = None,
 ) -> TurnRow:
-    """Add a turn, make it the head of its conversation, and let it be found."""
+    """Add a turn, the bot's where it has a ``reply``; make it the head of its conversation, and let it be found."""
     row = TurnRow(
         conversation_id=place.id,
         parent_id=parent_id,
-        person_id=person_id,
+        person=person,
         external_id=external_id,
-        speaker=speaker,
+        speaker="person" if reply is None else "bot",
         text=storable(text),
         created=moment,
+        reply=reply,
     )
     session.add(row)
     session.flush()
     place.head_id, place.updated = row.id, max(moment, place.updated)
-    search.add(session, [search.IndexedTurn(row.id, person_id, row.text)])
+    search.add(session, [search.IndexedTurn(row.id, person.id, row.text)])
     return row
 
 
@@ -85,19 +87,19 @@ def branch_ending_in(session: Session, head_id: int | None, limit: int) -> list[
     return list(session.scalars(query))
 
 
-def feedback_on(session: Session, conversation: str) -> dict[int, Feedback]:
-    """Return what people made of a conversation's turns, by turn id."""
+def feedback_on(session: Session, conversations: ColumnElement[bool]) -> dict[int, Feedback]:
+    """Return what people made of the turns of some conversations, by turn id."""
     ratings: dict[int, dict[str, int]] = {}
     taught: dict[int, dict[str, str]] = {}
-    for rating in session.scalars(_judgements(RatingRow, conversation)):
+    for rating in session.scalars(_judgements(RatingRow, conversations)):
         ratings.setdefault(rating.turn_id, {})[rating.person.key] = rating.value
-    for lesson in session.scalars(_judgements(TaughtRow, conversation)):
+    for lesson in session.scalars(_judgements(TaughtRow, conversations)):
         taught.setdefault(lesson.turn_id, {})[lesson.person.key] = lesson.text
     return {number: Feedback(ratings.get(number, {}), taught.get(number, {})) for number in {**ratings, **taught}}
 
 
-def _judgements(table: type[_Judgement], conversation: str) -> Select[_Judgement]:
-    here = select(TurnRow.id).join(TurnRow.conversation).where(ConversationRow.key == conversation)
+def _judgements(table: type[_Judgement], conversations: ColumnElement[bool]) -> Select[_Judgement]:
+    here = select(TurnRow.id).join(TurnRow.conversation).where(conversations)
     return select(table).where(table.turn_id.in_(here)).order_by(table.turn_id, table.person_id)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TypeVar
 
 from sqlalchemy import Select, delete, func, or_, select
@@ -43,6 +44,7 @@ from storage.schema import ConversationRow, PersonRow, RatingRow, ReplyRow, Taug
 
 __all__ = ["ConversationStore", "StorageConfig"]
 
+_EXPORT_BATCH = 50  # conversations that are in memory together
 _Result = TypeVar("_Result", int, bool, int | None)
 
 
@@ -93,8 +95,8 @@ class ConversationStore:
         """
         moment = now or datetime.now(UTC)
         with self._session(writes=True) as session:
-            speaker_id = people.find_or_add(session, person, moment)
-            place = conversation_row(session, conversation, speaker_id, moment)
+            speaker = people.find_or_add(session, person, moment)
+            place = conversation_row(session, conversation, speaker.id, moment)
             if external_id is not None:
                 known = session.scalar(_turns_of(place.id).where(TurnRow.external_id == external_id))
                 if known is not None:
@@ -102,7 +104,7 @@ class ConversationStore:
             parent_id = place.head_id
             if instead_of is not None:
                 parent_id = turn_row(session, instead_of, place).parent_id
-            row = append_turn(session, place, "person", speaker_id, text, moment, parent_id, external_id)
+            row = append_turn(session, place, speaker, text, moment, parent_id, external_id=external_id)
             return to_turn(row, conversation)
 
     def add_reply(
@@ -134,22 +136,17 @@ class ConversationStore:
             if asked is None:
                 raise StorageError(f"turn {turn.id} of {turn.conversation} is gone; its reply was not stored")
             place = session.get_one(ConversationRow, asked.conversation_id, with_for_update=True)
-            row = append_turn(session, place, "bot", asked.person_id, text, moment, asked.id)
-            session.add(
-                ReplyRow(
-                    turn_id=row.id,
-                    model_id=reply.model_id,
-                    strategy=reply.strategy,
-                    seed=str(reply.seed),
-                    tokens=reply.tokens,
-                    latency_ms=reply.latency_ms,
-                    is_cut=reply.is_cut,
-                    settings=as_json(reply.settings),
-                    candidates=as_json(reply.candidates),
-                )
+            made = ReplyRow(
+                model_id=reply.model_id,
+                strategy=reply.strategy,
+                seed=str(reply.seed),
+                tokens=reply.tokens,
+                latency_ms=reply.latency_ms,
+                is_cut=reply.is_cut,
+                settings=as_json(reply.settings),
+                candidates=as_json(reply.candidates),
             )
-            session.flush()
-            session.refresh(row)
+            row = append_turn(session, place, asked.person, text, moment, asked.id, reply=made)
             if outgoing is not None:
                 post(session, replace(outgoing, turn_id=row.id), moment)
             return to_turn(row, place.key)
@@ -200,7 +197,7 @@ class ConversationStore:
         with self._session(writes=True) as session:
             if turn_row(session, turn_id).speaker != "bot":
                 raise StorageError(f"turn {turn_id} is no reply of the bot; only those are rated")
-            key = {"turn_id": turn_id, "person_id": people.find_or_add(session, person, moment)}
+            key = {"turn_id": turn_id, "person_id": people.find_or_add(session, person, moment).id}
             session.execute(delete(RatingRow).filter_by(**key))
             if value is not None:
                 session.add(RatingRow(**key, value=value, created=moment))
@@ -221,14 +218,14 @@ class ConversationStore:
                 if asked.parent_id is None:
                     raise StorageError(f"turn {turn_id} answers nothing; teach a reply to a message")
                 asked = turn_row(session, asked.parent_id)
-            key = {"turn_id": asked.id, "person_id": people.find_or_add(session, person, moment)}
+            key = {"turn_id": asked.id, "person_id": people.find_or_add(session, person, moment).id}
             session.execute(delete(TaughtRow).filter_by(**key))
             session.add(TaughtRow(**key, text=storable(text), created=moment))
 
     def feedback(self, conversation: str) -> dict[int, Feedback]:
         """Return what people made of a conversation's turns, by turn id; turns without any are left out."""
         with self._session() as session:
-            return feedback_on(session, conversation)
+            return feedback_on(session, ConversationRow.key == conversation)
 
     def ratings_by_model(self) -> list[ModelRatings]:
         """Return how often each model's replies were rated good and bad."""
@@ -356,7 +353,7 @@ class ConversationStore:
     def export(
         self, form: str = "jsonl", *, person: str | None = None, conversation: str | None = None
     ) -> Iterator[str]:
-        """Yield conversations as pieces of a file, oldest first; no more than one of them is in memory.
+        """Yield conversations as pieces of a file, oldest first; no more than some of them are in memory.
 
         Args:
             person: only what this person said and was answered.
@@ -370,7 +367,7 @@ class ConversationStore:
         return EXPORT_FORMATS[form](self._talks(person, conversation))
 
     def _talks(self, person: str | None, conversation: str | None) -> Iterator[Talk]:
-        chosen = select(ConversationRow.key).order_by(ConversationRow.id)
+        chosen = select(ConversationRow.id).order_by(ConversationRow.id)
         if conversation is not None:
             chosen = chosen.where(ConversationRow.key == conversation)
         name = None
@@ -380,18 +377,14 @@ class ConversationStore:
                 name = session.scalar(select(PersonRow.key).where(PersonRow.id == number))
                 theirs = select(TurnRow.conversation_id).where(TurnRow.person_id == number)
                 chosen = chosen.where(ConversationRow.id.in_(theirs))
-            keys = session.scalars(chosen).all()
-        for key in keys:
+            numbers = iter(session.scalars(chosen).all())
+        while batch := list(islice(numbers, _EXPORT_BATCH)):
             with self._session() as session:
-                found = session.execute(select_conversations().where(ConversationRow.key == key)).first()
-                if found is None:
-                    continue  # deleted in the meantime
-                rows = session.scalars(_turns_of(found[0].id).order_by(TurnRow.id)).all()
-                turns = [to_turn(row, key) for row in rows]
-                branch, feedback = _branch_in(turns, found[0].head_id), feedback_on(session, key)
-            if name is not None:  # what others said in a group is not this person's to take along
-                turns, branch = ([turn for turn in some if turn.person == name] for some in (turns, branch))
-            yield to_conversation(*found), turns, branch, feedback
+                talks = _load_talks(session, batch)
+            for place, turns, branch, feedback in talks:
+                if name is not None:  # what others said in a group is not this person's to take along
+                    turns, branch = ([turn for turn in some if turn.person == name] for some in (turns, branch))
+                yield place, turns, branch, feedback
 
     # Deleting: when these return, nothing of the words is left in SQLite's files, unless ``has_traces`` says so
 
@@ -437,6 +430,22 @@ class ConversationStore:
 
 def _turns_of(conversation_id: int) -> Select[TurnRow]:
     return select(TurnRow).where(TurnRow.conversation_id == conversation_id)
+
+
+def _load_talks(session: Session, numbers: list[int]) -> list[Talk]:
+    """Return all of these conversations; those deleted in the meantime are left out."""
+    chosen = ConversationRow.id.in_(numbers)
+    places = session.execute(select_conversations().where(chosen).order_by(ConversationRow.id)).all()
+    keys = {place.id: place.key for place, _, _ in places}
+    turns: dict[int, list[Turn]] = {number: [] for number in keys}
+    rows = session.scalars(select(TurnRow).where(TurnRow.conversation_id.in_(keys)).order_by(TurnRow.id))
+    for row in rows:
+        turns[row.conversation_id].append(to_turn(row, keys[row.conversation_id]))
+    feedback = feedback_on(session, chosen)
+    return [
+        (to_conversation(*found), turns[found[0].id], _branch_in(turns[found[0].id], found[0].head_id), feedback)
+        for found in places
+    ]
 
 
 def _branch_in(turns: list[Turn], head_id: int | None) -> list[Turn]:

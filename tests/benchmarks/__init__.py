@@ -1,0 +1,1 @@
+"""Timed by hand: each prints what it measured as JSON lines."""
