@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.dialogue import DialogueManager
+from bot.dialogue import DialogueManager, Wishes
 from bot.policy import EMPTY_MESSAGE
 from storage.store import ConversationStore, StorageConfig
 from tests.fakes import FixedSlot, ScriptedEngine
@@ -18,8 +18,10 @@ def store(tmp_path: Path) -> Iterator[ConversationStore]:
     opened.close()
 
 
-def dialogue_with(engine: ScriptedEngine, store: ConversationStore, **settings: object) -> DialogueManager:
-    return DialogueManager(FixedSlot(engine), store, **settings)  # type: ignore[arg-type]
+def dialogue_with(
+    engine: ScriptedEngine, store: ConversationStore, wishes: Wishes | None = None, persona: tuple[str, ...] = ()
+) -> DialogueManager:
+    return DialogueManager(FixedSlot(engine), store, persona=persona, wishes=wishes)
 
 
 def test_a_reply_is_stored_with_the_model_that_wrote_it(store: ConversationStore) -> None:
@@ -31,7 +33,7 @@ def test_a_reply_is_stored_with_the_model_that_wrote_it(store: ConversationStore
 
 
 def test_a_reply_is_stored_with_all_that_makes_it_again(store: ConversationStore) -> None:
-    dialogue_with(ScriptedEngine("hi"), store, seed=41).respond("c", "hello", person="p")
+    dialogue_with(ScriptedEngine("hi"), store, Wishes(seed=41)).respond("c", "hello", person="p")
     reply = store.turns("c")[1].reply
     assert reply is not None
     assert (reply.seed, reply.strategy, reply.settings) == (41, "rank", {"temperature": 0.8})
@@ -65,10 +67,30 @@ def test_an_empty_message_gets_a_word_without_the_model_or_the_memory(store: Con
 
 def test_settings_that_differ_from_the_models_own_reach_the_engine(store: ConversationStore) -> None:
     engine = ScriptedEngine("r")
-    dialogue_with(engine, store, decoding={"temperature": 0.3}, persona=("I am a robot.",)).respond(
-        "c", "m", person="p"
-    )
+    dialogue = dialogue_with(engine, store, Wishes({"temperature": 0.3}), persona=("I am a robot.",))
+    dialogue.respond("c", "m", person="p")
     decoding = engine.requests[0].decoding
     assert decoding is not None
     assert (decoding.temperature, decoding.top_p) == (0.3, engine.decoding.top_p)
     assert engine.requests[0].persona == ("I am a robot.",)
+
+
+def test_the_wishes_of_one_reply_go_before_those_of_all(store: ConversationStore) -> None:
+    engine = ScriptedEngine("r")
+    dialogue = dialogue_with(engine, store, Wishes({"temperature": 0.3, "top_k": 5}, seed=1))
+    dialogue.respond("c", "m", person="p", wishes=Wishes({"temperature": 0.9}, seed=2))
+    decoding = engine.requests[0].decoding
+    assert decoding is not None
+    assert (decoding.temperature, decoding.top_k, engine.requests[0].seed) == (0.9, 5, 2)
+
+
+def test_an_edited_message_is_answered_in_the_context_of_the_one_it_replaces(store: ConversationStore) -> None:
+    engine = ScriptedEngine("r1", "r2", "r3")
+    dialogue = dialogue_with(engine, store)
+    dialogue.respond("c", "m1", person="p")
+    second = dialogue.respond("c", "m2", person="p").turn
+    assert second is not None
+    assert second.parent_id is not None
+    dialogue.respond("c", "m3", person="p", instead_of=second.parent_id)
+    assert engine.contexts[-1] == ["m1", "r1", "m3"]
+    assert [turn.text for turn in store.turns("c")] == ["m1", "r1", "m2", "r2", "m3", "r3"]

@@ -1,0 +1,247 @@
+"""``backchat chat`` in a pseudo-terminal; the screen is read as a person would see it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pexpect
+import pyte
+import pytest
+
+from storage.store import ConversationStore, StorageConfig
+
+PATIENCE_S = 60
+
+
+class Screen:
+    """A terminal with a person in front of it."""
+
+    def __init__(self, home: Path, *arguments: str, columns: int = 80, **environment: str) -> None:
+        self._screen = pyte.HistoryScreen(columns, 40, history=2000)
+        self._stream = pyte.ByteStream(self._screen)
+        self.process = pexpect.spawn(
+            sys.executable,
+            ["-m", "scripts", "chat", *arguments],
+            dimensions=(40, columns),
+            env={**os.environ, "BACKCHAT_HOME": str(home), "TERM": "xterm-256color", **environment},
+        )
+
+        self._screen.write_process_input = self.process.send  # a terminal that says where its cursor is
+
+    def text(self) -> str:
+        """Return what is on the screen, after reading what has come meanwhile."""
+        while True:
+            try:
+                self._stream.feed(self.process.read_nonblocking(65536, timeout=0.05))
+            except (pexpect.TIMEOUT, pexpect.EOF):
+                return "\n".join(line.rstrip() for line in self._screen.display)
+
+    def wait_for(self, claim: str | Callable[[str], bool]) -> str:
+        """Wait until the screen holds a text, or a claim about it is true."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            text = self.text()
+            if claim in text if isinstance(claim, str) else claim(text):
+                return text
+        raise AssertionError(f"{claim!r} never came; the screen shows:\n{self.text()}")
+
+    def wait_for_prompt(self) -> str:
+        return self.wait_for(lambda text: text.rstrip().endswith("\n>") or text.rstrip() == ">")
+
+    def type(self, keys: str) -> None:
+        self.process.send(keys)
+
+    def say(self, line: str) -> str:
+        """Type a line, and return the screen when the prompt is back."""
+        count = self.text().count("\n> ")
+        self.type(line + "\r")
+        return self.wait_for(lambda text: text.count("\n> ") > count and text.rstrip().endswith("\n>"))
+
+    def end(self) -> int:
+        """Wait for the process to end; returns its exit code."""
+        self.process.expect(pexpect.EOF, timeout=PATIENCE_S)
+        self.process.close()
+        return int(self.process.exitstatus if self.process.exitstatus is not None else -1)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+@pytest.fixture
+def screen(home: Path) -> Iterator[Screen]:
+    opened = Screen(home, "--model", "echo")
+    opened.wait_for_prompt()
+    yield opened
+    opened.process.close(force=True)
+
+
+def rows(home: Path) -> list[tuple[str, str]]:
+    store = ConversationStore(StorageConfig(f"sqlite:///{home / 'conversations.db'}"))
+    found = [(turn.speaker, turn.text) for c in store.conversations() for turn in store.turns(c.key)]
+    store.close()
+    return found
+
+
+def test_the_greeting_says_who_speaks_and_whether_it_is_recorded(screen: Screen) -> None:
+    assert "echo speaks. This talk is recorded. /help" in screen.text()
+
+
+def test_a_message_is_answered_on_the_screen_and_in_the_database(screen: Screen, home: Path) -> None:
+    assert "\n> hello there\nhello there\n>" in screen.say("hello there")
+    assert rows(home) == [("person", "hello there"), ("bot", "hello there")]
+
+
+@pytest.mark.parametrize("hostile", ["[/]", "[red]not red[/red]", "[link=x]", "\\[", ":smile:", "{0} %s"])
+def test_markup_is_shown_as_it_was_typed(screen: Screen, hostile: str) -> None:
+    assert f"> {hostile}\n{hostile}\n" in screen.say(hostile)
+
+
+def test_control_d_leaves_with_0(screen: Screen) -> None:
+    screen.type("\x04")
+    assert screen.end() == 0
+
+
+def test_control_c_hints_first_and_leaves_the_second_time(screen: Screen) -> None:
+    screen.type("\x03")
+    screen.wait_for("Ctrl-C once more leaves")
+    screen.wait_for_prompt()
+    screen.type("\x03")
+    assert screen.end() == 0
+
+
+def test_control_c_stops_a_reply_and_keeps_the_talk(home: Path) -> None:
+    screen = Screen(home, "--model", "echo", "--echo-delay-ms", "30000")
+    screen.wait_for_prompt()
+    screen.type("one two three four five six seven eight nine ten\r")
+    screen.wait_for("\none two")
+    screen.type("\x03")
+    screen.wait_for("[stopped]")
+    screen.wait_for_prompt()
+    assert screen.process.isalive()
+    said = rows(home)
+    assert said[0] == ("person", "one two three four five six seven eight nine ten")
+    assert said[1][0] == "bot"
+    assert said[0][1].startswith(said[1][1])
+    assert len(said[1][1]) < len(said[0][1])
+    screen.process.close(force=True)
+
+
+def test_an_unknown_command_offers_the_nearest_and_a_double_slash_is_a_message(screen: Screen) -> None:
+    assert "Did you mean /retry?" in screen.say("/retri")
+    assert "> //shrug\n/shrug\n" in screen.say("//shrug")
+
+
+def test_retry_undo_and_edit_keep_every_branch(screen: Screen, home: Path) -> None:
+    screen.say("first")
+    screen.say("/retry")
+    screen.say("/edit second")
+    assert "Taken back: second | second" in screen.say("/undo")
+    assert "Nothing was said yet." in screen.say("/history")
+    assert rows(home) == [
+        ("person", "first"),
+        ("bot", "first"),
+        ("bot", "first"),
+        ("person", "second"),
+        ("bot", "second"),
+    ]
+
+
+def test_ratings_and_lessons_are_kept(screen: Screen, home: Path) -> None:
+    screen.say("hello")
+    screen.say("/good")
+    screen.say("/teach hello to you too")
+    store = ConversationStore(StorageConfig(f"sqlite:///{home / 'conversations.db'}"))
+    key = store.conversations()[0].key
+    feedback = list(store.feedback(key).values())
+    store.close()
+    assert [list(f.ratings.values()) for f in feedback if f.ratings] == [[1]]
+    assert [list(f.taught.values()) for f in feedback if f.taught] == [["hello to you too"]]
+
+
+def test_settings_are_checked_and_shown(screen: Screen) -> None:
+    assert "temperature = 0.5" in screen.say("/set temperature 0.5")
+    assert "between 0.01 and 10" in screen.say("/set temperature 99")
+    assert "did you mean top_k?" in screen.say("/set topk 3")
+    assert "temperature              0.5 *" in screen.say("/show")
+
+
+def test_off_the_record_leaves_nothing_on_the_disk(screen: Screen, home: Path) -> None:
+    screen.say("on the record")
+    assert "Off the record" in screen.say("/record off")
+    screen.say("my secret is zanzibar")
+    assert "Recorded from now on." in screen.say("/record on")
+    screen.say("again on it")
+    screen.type("\x04")
+    screen.end()
+    assert [text for speaker, text in rows(home) if speaker == "person"] == ["on the record", "again on it"]
+    in_memory = [path for path in home.iterdir() if path.name != "history" and b"zanzibar" in path.read_bytes()]
+    assert in_memory == []
+
+
+def test_a_saved_talk_can_be_loaded(screen: Screen, home: Path) -> None:
+    screen.say("remember me")
+    screen.say(f"/save {home}/talk.jsonl")
+    assert "Loaded 2 turns" in screen.say(f"/load {home}/talk.jsonl")
+    (home / "bad.jsonl").write_text('{"turns": 5}\n')
+    assert "bad.jsonl, line 1" in screen.say(f"/load {home}/bad.jsonl")
+    assert "bot: remember me" in screen.say("/history")
+
+
+def test_what_was_typed_comes_back_in_the_next_session(screen: Screen, home: Path) -> None:
+    screen.say("typed before")
+    screen.type("\x04")
+    screen.end()
+    assert stat.S_IMODE((home / "history").stat().st_mode) == 0o600
+    again = Screen(home, "--model", "echo")
+    again.wait_for_prompt()
+    again.type("\x1b[A")
+    again.wait_for("> typed before")
+    again.process.close(force=True)
+
+
+def test_alt_enter_begins_another_line_and_so_do_triple_quotes(screen: Screen, home: Path) -> None:
+    screen.type("one\x1b\rtwo\r")
+    screen.wait_for("\none two\n")
+    screen.type('"""three\rfour"""\r')
+    screen.wait_for("\nthree four\n")
+    assert [text for speaker, text in rows(home) if speaker == "person"] == ["one\ntwo", "three\nfour"]
+
+
+def test_commands_are_completed(screen: Screen) -> None:
+    screen.type("/alt")
+    screen.wait_for("Show what else could be said")
+    screen.type("\t")
+    screen.wait_for("> /alternatives")
+    screen.type("\x03")
+
+
+@pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"NO_COLOR": "1"}])
+def test_plain_terminals_get_plain_text(home: Path, environment: dict[str, str]) -> None:
+    screen = Screen(home, "--model", "echo", **environment)
+    screen.wait_for("speaks.")
+    screen.process.send("plain words\r" if "NO_COLOR" in environment else "plain words\n")
+    screen.wait_for(lambda text: text.count("plain words") == 2)
+    screen.wait_for_prompt()
+    screen.type("\x04")
+    assert screen.end() == 0
+
+
+def test_forty_columns_are_enough(home: Path) -> None:
+    screen = Screen(home, "--model", "echo", columns=40)
+    screen.wait_for_prompt()
+    assert "word " * 3 in screen.say("word " * 30)
+    screen.process.close(force=True)
+
+
+def test_sigterm_ends_the_chat(screen: Screen) -> None:
+    screen.process.kill(signal.SIGTERM)
+    screen.end()
+    assert not screen.process.isalive()
