@@ -203,8 +203,9 @@ class TelegramBot:
         with contextlib.suppress(TimeoutError, TelegramError):
             async with asyncio.timeout(1):
                 await self._bot.shutdown()
-        waiting, unsent = self._inbox.waiting, self._outbox.waiting
-        _LOG.info("Stopped; %d updates and %d messages wait for the next start", waiting, unsent)
+        if self._is_up:
+            waiting, unsent = self._inbox.waiting, self._outbox.waiting
+            _LOG.info("Stopped; %d updates and %d messages wait for the next start", waiting, unsent)
 
     # Intake
 

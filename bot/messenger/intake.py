@@ -74,18 +74,18 @@ def incoming_of(update: Json, me: Me) -> Incoming | None:
         UpdateError: this is no update.
     """
     number = update.get("update_id")
-    if not isinstance(number, int) or isinstance(number, bool):
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**63:
         raise UpdateError("an update has a number")
     try:
         found = _concern(update, me)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UpdateError("an update of no known form") from error
     return None if found is None else Incoming(number, str(found[0]), update, f"telegram:{found[1]}")
 
 
 def message_of(update: Json, me: Me) -> Message | None:
     """Return what was said to the bot in an update; None where nothing was."""
-    body = update.get("message") or update.get("edited_message")
+    body = update.get("message", update.get("edited_message"))
     if body is None:
         return None
     chat, user = body["chat"], _sender(body)

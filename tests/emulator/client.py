@@ -29,7 +29,7 @@ def wait_for(what: Callable[[], R], why: str, patience_s: float = PATIENCE_S) ->
         if found := what():
             return found
         assert time.monotonic() < deadline, f"not within {patience_s:.0f} s: {why}"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 class EmulatorClient:
@@ -72,12 +72,14 @@ class EmulatorClient:
 
     def calls(self, *methods: str) -> list[dict[str, Any]]:
         """Return what the bot asked for, by these methods."""
-        return [call for call in self.do("calls_since") if call["method"] in methods]
+        calls: list[dict[str, Any]] = self.do("calls_of", methods=methods)
+        return calls
 
     def sent(self, chat: int | None = None) -> list[dict[str, Any]]:
         """Return the messages that the bot sent, to one chat or to all, in order."""
-        messages = [call["result"] for call in self.calls("sendMessage") if "result" in call]
-        return [message for message in messages if chat in (None, message["chat"]["id"])]
+        return [
+            call["result"] for call in self.do("calls_of", methods=["sendMessage"], chat=chat) if "result" in call
+        ]
 
     def texts(self, chat: int | None = None) -> list[str]:
         """Return the texts that the bot sent."""

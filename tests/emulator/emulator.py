@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import inspect
 import json
 import time
@@ -49,7 +50,7 @@ class Emulator:
             "shown": self.world.shown,
             "set_faults": self.faults.set,
             "configure": self.configure,
-            "calls_since": self.calls_since,
+            "calls_of": self.calls_of,
             "state": self.state,
         }
 
@@ -76,7 +77,7 @@ class Emulator:
             if token != self.token:
                 raise ApiError(401, "Unauthorized")
             result = await self._call(method.lower(), request)
-            call["result"] = result
+            call["result"] = copy.deepcopy(result)  # as it was: messages change
             self.faults.after(method)
         except ApiError as error:
             call["error"] = error.code
@@ -109,8 +110,13 @@ class Emulator:
         if repeats is not None:
             self.webhook.repeats = repeats
 
-    def calls_since(self, number: int = 0) -> list[dict[str, Any]]:
-        return self.calls[number:]
+    def calls_of(self, methods: list[str], chat: int | None = None) -> list[dict[str, Any]]:
+        """Return what the bot asked for by these methods, of one chat or of all."""
+        return [
+            call
+            for call in self.calls
+            if call["method"] in methods and chat in (None, int(call["parameters"].get("chat_id", 0)))
+        ]
 
     def state(self) -> dict[str, Any]:
         """Return counts, and what is set."""
