@@ -24,11 +24,18 @@ from seq2seq.config import TrainingConfig
 from seq2seq.dataset import Dataset
 from seq2seq.distributed import ProcessGroup
 from seq2seq.errors import TrainingError
-from seq2seq.hardware import generator_state, set_generator_state, tuned_for_training, uses_bf16
+from seq2seq.hardware import (
+    generator_state,
+    return_free_memory,
+    set_generator_state,
+    tuned_for_training,
+    uses_bf16,
+)
 from seq2seq.model import Seq2Seq
 from seq2seq.training_log import TrainingLog
 
 _MOST_SKIPPED_IN_A_ROW = 20
+_TIDY_UPDATES = 20  # memory that lies between blocks is returned so often
 _Tensors = tuple[Tensor, ...] | list[Tensor]
 _VALIDATION_TIME_SHARE = 0.06  # of a run in minutes; a run in updates validates exactly as often as it says
 
@@ -196,6 +203,8 @@ class Trainer:
             progress.target_tokens += int(all_target)
         else:
             self._skip()
+        if progress.update % _TIDY_UPDATES == 0:
+            return_free_memory()
         self._log.update(progress, share, loss=loss_sum / all_target, norm=norm, learning_rate=learning_rate)
 
     def _skip(self) -> None:
