@@ -2,14 +2,55 @@
 
 from __future__ import annotations
 
-from seq2seq.corpus import Corpus
+import hashlib
+from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from seq2seq.corpus import Corpus, Dialogue
 from seq2seq.corpus import open_corpus as open_named
+from seq2seq.dialogues import DialogueTurn
+
+if TYPE_CHECKING:
+    from storage.store import ConversationStore
+
+_RESPONDER = "response"
+
+
+class MemoryCorpus:
+    """What may be learned from a memory: an exchange a dialogue, under the id of its conversation.
+
+    The id keeps a whole conversation on one side of the split.
+    """
+
+    licence: str | None = None
+
+    def __init__(self, name: str, store: ConversationStore) -> None:
+        self.name, self._store = name, store
+
+    def __iter__(self) -> Iterator[Dialogue]:
+        for exchange in self._store.exchanges():
+            context = [DialogueTurn(f"context {age}", text) for age, text in enumerate(exchange.context)]
+            turns = (*context, DialogueTurn(_RESPONDER, exchange.response))
+            yield Dialogue(exchange.conversation, "memory", turns, responders=frozenset({_RESPONDER}))
+
+    @cached_property
+    def digest(self) -> str:
+        digest = hashlib.sha256()
+        for dialogue in self:
+            digest.update(repr((dialogue.id, [turn.text for turn in dialogue.turns])).encode("utf-8", "replace"))
+        return digest.hexdigest()
 
 
 def open_corpus(name: str, *, skip_bad_lines: bool = False) -> Corpus:
     """Open a corpus.
 
     Raises:
-        CorpusError: there is no such file or name, or the database cannot be read.
+        CorpusError: there is no such file or name.
+        StorageError: the database cannot be opened.
     """
-    return open_named(name, skip_bad_lines=skip_bad_lines)
+    if "://" not in name:
+        return open_named(name, skip_bad_lines=skip_bad_lines)
+    from storage.store import ConversationStore, StorageConfig
+
+    return MemoryCorpus(name.rsplit("@", 1)[-1], ConversationStore(StorageConfig(name)))

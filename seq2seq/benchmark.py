@@ -65,7 +65,7 @@ def benchmark(model: Path, threads: int = 1, repeats: int = 15) -> BenchmarkResu
     """
     load_ms = _median_ms(lambda: Predictor.load(model, threads), min(repeats, 5))
     predictor = Predictor.load(model, threads)
-    reply_ms = {}
+    reply_ms: dict[str, float] = {}
     for strategy in STRATEGIES:
         decoding = predictor.decoding.with_changes(strategy=strategy)
         seeds = iter(range(10**6))
