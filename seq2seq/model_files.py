@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -55,14 +56,7 @@ class ModelDir:
         Raises:
             ModelFilesError: they are not those that were published.
         """
-        path = self.path / name
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise ModelFilesError(f"{path}: not readable ({error.strerror})") from error
-        if hashlib.sha256(content).hexdigest() != self.manifest["files"][name]["sha256"]:
-            raise ModelFilesError(f"{path}: its SHA-256 is not the manifest's; it is damaged: {_REMEDY}")
-        return content
+        return _read_checked(self.path / name, self.manifest["files"][name]["sha256"])
 
     def check_digests(self, names: Iterable[str] = FILES) -> None:
         """Compare the SHA-256 of files with the manifest's.
@@ -131,22 +125,31 @@ def load_model_dir(path: Path, *, verify_digests: bool = False) -> ModelDir:
     if not isinstance(model_id, str) or not MODEL_ID.fullmatch(model_id):
         raise ModelFilesError(f"{path / 'manifest.json'}: {model_id!r:.100} is no model id; {_REMEDY}")
     _check_files(path, manifest)
-    sections = _read_json(path / "config.json")
+    settings = path / "config.json"
+    sections = _parse_json(settings, _read_checked(settings, manifest["files"][settings.name]["sha256"]))
     try:
         config = _section(ModelConfig, sections["model"])
         decoding = _section(DecodingConfig, sections["decoding"])
         _check_sizes(config)
     except (KeyError, TypeError, ValueError, Seq2SeqError) as error:
-        raise ModelFilesError(f"{path / 'config.json'}: not a model's settings ({error}); {_REMEDY}") from error
+        raise ModelFilesError(f"{settings}: not a model's settings ({error}); {_REMEDY}") from error
     model = ModelDir(path, model_id, config, decoding, manifest)
-    model.check_digests(FILES if verify_digests else ["config.json"])
+    if verify_digests:
+        model.check_digests()
     return model
 
 
-def _section(kind: type[Section], values: Mapping[str, Any]) -> Section:
-    """Build a settings section from JSON, every value of the type of its default."""
+def _section(kind: type[Section], values: object) -> Section:
+    """Build a settings section from JSON, every value of the type of its default.
+
+    Ways of decoding that came later have their defaults; a model's sizes are all there.
+    """
+    if not isinstance(values, dict):
+        raise TypeError(f"expected an object, found {type(values).__name__}")
     typed: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
+        if field.name not in values and kind is DecodingConfig:
+            continue
         value, default = values[field.name], field.default
         if isinstance(default, tuple):
             value = tuple(value) if isinstance(value, list) else value
@@ -222,21 +225,43 @@ def _check_files(path: Path, manifest: Mapping[str, Any]) -> None:
 
 def _size_of(file: Path) -> int:
     """Return the size of a file of the directory; what points elsewhere could change behind our back."""
-    if file.is_symlink() or not file.is_file():
-        raise ModelFilesError(f"{file}: missing, or not a plain file; {_REMEDY}")
-    return file.stat().st_size
+    try:
+        found = file.lstat()
+    except OSError as error:
+        raise ModelFilesError(f"{file}: missing ({error.strerror}); {_REMEDY}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise ModelFilesError(f"{file}: not a plain file; {_REMEDY}")
+    return found.st_size
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     if _size_of(path) > _LARGEST_JSON_BYTES:
         raise ModelFilesError(f"{path}: larger than any file of this name can be; {_REMEDY}")
+    return _parse_json(path, _read_bytes(path))
+
+
+def _parse_json(path: Path, content: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        value = json.loads(content.decode())
+    except (ValueError, RecursionError) as error:
         raise ModelFilesError(f"{path}: not readable ({error}); {_REMEDY}") from error
     if not isinstance(value, dict):
         raise ModelFilesError(f"{path}: expected an object, found {type(value).__name__}; {_REMEDY}")
     return value
+
+
+def _read_checked(path: Path, sha256: str) -> bytes:
+    content = _read_bytes(path)
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ModelFilesError(f"{path}: its SHA-256 is not the manifest's; it is damaged: {_REMEDY}")
+    return content
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelFilesError(f"{path}: not readable ({error.strerror})") from error
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

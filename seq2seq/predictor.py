@@ -350,10 +350,13 @@ def _phrase_pattern(blocklist: Sequence[str]) -> re.Pattern[str] | None:
 def _read_unigrams(model: ModelDir) -> NDArray[np.float32]:
     """Read the log-frequency of every token in the training replies, float32 [vocab]."""
     path, vocab_size = model.path / "unigrams.npy", model.config.vocab_size
+    content = model.read_checked(path.name)
+    file = io.BytesIO(content)
     try:
-        unigrams = np.load(io.BytesIO(model.read_checked(path.name)), allow_pickle=False)
-        if unigrams.shape != (vocab_size,) or unigrams.dtype != np.float32:
-            raise ValueError(f"{unigrams.dtype} {unigrams.shape}")
-        return np.asarray(unigrams)
-    except (OSError, ValueError, EOFError) as error:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        if shape != (vocab_size,) or dtype != np.float32:
+            raise ValueError(f"{dtype} {shape}")
+        return np.frombuffer(content, np.float32, vocab_size, file.tell())
+    except Exception as error:  # NumPy reads the header with Python's own tokenizer and raises whatever that does
         raise ModelFilesError(f"{path}: not the token frequencies of this model ({error})") from error

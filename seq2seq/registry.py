@@ -127,27 +127,24 @@ class Registry:
         Raises:
             RegistryError: there is no such model, or several.
         """
-        wanted = name or self.current() or DEFAULT_MODEL
+        if not name:
+            return self._current_path()
         known = self._ids()
-        if wanted in known:
-            return known[wanted]
+        if name in known:
+            return known[name]
         try:
-            if name is None:
-                raise RegistryError(
-                    f"{wanted}: the current model is gone; promote one of {', '.join(known) or 'none'}"
-                )
-            if os.sep in wanted or wanted in (".", "..") or (Path(wanted) / "manifest.json").exists():
-                return Path(wanted).resolve()
-        except (OSError, ValueError) as error:  # too long for a path, or with a NUL inside
-            raise RegistryError(f"{wanted!r:.100}: neither a model id nor a folder ({error})") from error
-        matches = [model_id for model_id in known if model_id.startswith(wanted)]
+            if (Path(name) / "manifest.json").exists() or os.sep in name or name in (".", ".."):
+                return Path(name).resolve()
+        except (OSError, ValueError) as error:  # too long for a path
+            raise RegistryError(f"{name!r:.100}: neither a model id nor a folder ({error})") from error
+        matches = [model_id for model_id in known if model_id.startswith(name)]
         if len(matches) == 1:
             return known[matches[0]]
         if matches:
-            raise RegistryError(f"{wanted}: several models start so: {', '.join(matches)}")
-        near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.4)
+            raise RegistryError(f"{name}: several models start so: {', '.join(matches)}")
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
         hint = f"; near: {', '.join(near)}" if near else ""
-        raise RegistryError(f"{wanted}: no such model{hint}. `backchat models list` shows all")
+        raise RegistryError(f"{name}: no such model{hint}. `backchat models list` shows all")
 
     def entries(self) -> list[RegistryEntry]:
         """Return every model, shipped ones first, then by age; damaged ones with their problem."""
@@ -178,6 +175,19 @@ class Registry:
             remove_model_dir(path)
             self._write("history", [line for line in self._history() if line != path.name])
         return path.name
+
+    def _current_path(self) -> Path:
+        while True:
+            wanted = self.current() or DEFAULT_MODEL
+            known = self._ids()
+            if wanted in known:
+                return known[wanted]
+            if wanted == (
+                self.current() or DEFAULT_MODEL
+            ):  # else another was promoted meanwhile, and this one removed
+                raise RegistryError(
+                    f"{wanted}: the current model is gone; train one, or promote one of {', '.join(known) or 'none'}"
+                )
 
     def _ids(self) -> dict[str, Path]:
         folders = [
