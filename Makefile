@@ -20,7 +20,10 @@ check: $(VENV)/.dev
 	$(BIN)/pytest -q tests/unit tests/property
 
 bench: $(VENV)/.dev
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks.startup
+	$(BIN)/backchat bench
+	$(BIN)/python -m tests.benchmarks.training
+	$(BIN)/python -m tests.benchmarks.memory
 
 clean:
 	rm -rf $(VENV) build *.egg-info
