@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import shutil
 import signal
 import subprocess
@@ -89,28 +88,31 @@ def test_a_process_killed_while_writing_leaves_nothing_to_be_seen(tmp_path: Path
     assert [entry.model_id for entry in registry.entries()] == [model_id]
 
 
-def _promote_by_turns(folder: Path, model_ids: list[str], times: int) -> None:
-    registry = Registry(folder, folder / "shipped")
-    for number in range(times):
-        registry.promote(model_ids[number % len(model_ids)])
-        if number % 3 == 2:
-            registry.rollback()
+_PROMOTE_BY_TURNS = """
+import sys; from pathlib import Path
+from seq2seq.registry import Registry
+folder, *model_ids = sys.argv[1:]
+registry = Registry(Path(folder), Path(folder) / "shipped")
+for number in range(12):
+    registry.promote(model_ids[number % 2])
+    if number % 3 == 2:
+        registry.rollback()
+"""
 
 
 def test_two_processes_promoting_at_once_keep_a_sane_state(tmp_path: Path) -> None:
     registry = Registry(tmp_path, tmp_path / "shipped")
     model_ids = [publish(registry, name) for name in "abcd"]
     registry.promote(model_ids[0])
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_promote_by_turns, args=(tmp_path, model_ids[n : n + 2], 12)) for n in (0, 2)]
-    for process in processes:
-        process.start()
-    while any(process.is_alive() for process in processes):
+    processes = [
+        subprocess.Popen([sys.executable, "-c", _PROMOTE_BY_TURNS, str(tmp_path), *model_ids[n : n + 2]])
+        for n in (0, 2)
+    ]
+    while any(process.poll() is None for process in processes):
         assert registry.current() in (*model_ids, DEFAULT_MODEL)  # never half a line, never nothing
         time.sleep(0.001)
     for process in processes:
-        process.join()
-        assert process.exitcode == 0
+        assert process.wait() == 0
     history = (tmp_path / "history").read_text().split()
     # No more than one line a promotion, every line a model.
     assert set(history) <= {*model_ids, DEFAULT_MODEL}
