@@ -45,7 +45,8 @@ _UNSAFE = re.compile(r"hf:|://|[;&<>`]|\$\(")
 _CALL = re.compile(
     r"\s*(?:[A-Z_]+=\S+ )*(?:\S*bin/)?(?:backchat|python3? -m scripts|torchrun .*--module scripts) (\S.*)"
 )
-_FOREIGN_FLAGS = {"--editable", "--module", "--nproc-per-node", "--nnodes"}
+# Of pip, of torchrun, of tests.benchmarks.
+_FOREIGN_FLAGS = {"--editable", "--module", "--nproc-per-node", "--nnodes", "--messages"}
 _MACHINE_PATHS = re.compile(r"/(?:work|root|tmp)/")
 
 
