@@ -15,9 +15,9 @@ _MOST_COLUMNS = 60
 _WEIGHTS = {"reverse": "reverse_weight", "repetition": "repetition_weight", "blandness": "blandness_weight"}
 _REASONS = {
     "forward": "less likely after what was said",
-    "reverse": "could answer anything",
+    "reverse": "does not point back to what was said",
     "repetition": "repeats what was said",
-    "blandness": "made of common words",
+    "blandness": "could be said anywhere",
 }
 
 

@@ -77,7 +77,9 @@ class EpochPlan:
     """The updates of one epoch, in order.
 
     Every exchange is shown forwards once, and a random ``reverse_share`` of them also backwards: which turn
-    does this response answer?
+    does this response answer? A random ``last_turn_share`` is shown without the turns before the last one, so that
+    beginnings of talks come from every corpus, and ``no_context_share`` without any: how likely is this response
+    by itself?
     """
 
     def __init__(
@@ -85,14 +87,20 @@ class EpochPlan:
         dataset: Dataset,
         config: ModelConfig,
         update_size: int,
-        reverse_share: float,
         generator: np.random.Generator,
+        *,
+        reverse_share: float = 0.0,
+        last_turn_share: float = 0.0,
+        no_context_share: float = 0.0,
     ) -> None:
         self._dataset, self._config = dataset, config
         forward = np.arange(len(dataset))
         backward = np.flatnonzero(generator.random(len(dataset)) < reverse_share)
         self._rows = np.concatenate((forward, backward))
         self._is_reverse = np.arange(len(self._rows)) >= len(forward)
+        chance = generator.random(len(self._rows))
+        self._turns = np.where(chance < last_turn_share + no_context_share, 1, config.context_turns)
+        self._turns[chance < no_context_share] = 0
         source, target = self._lengths()
         order = generator.permutation(len(self._rows))
         order = order[np.lexsort((target[order], source[order]))]
@@ -121,7 +129,13 @@ class EpochPlan:
     def _batch(self, numbers: NDArray[np.int64]) -> Batch:
         config = self._config
         pairs = [
-            exchange_ids(self._dataset, int(self._rows[n]), config, reverse=bool(self._is_reverse[n]))
+            exchange_ids(
+                self._dataset,
+                int(self._rows[n]),
+                config,
+                reverse=bool(self._is_reverse[n]),
+                context_turns=int(self._turns[n]),
+            )
             for n in numbers
         ]
         return pad_batch([source for source, _ in pairs], [target for _, target in pairs])
@@ -132,6 +146,8 @@ class EpochPlan:
         turn = np.diff(offsets)
         marked = offsets + np.arange(len(offsets))  # as if every turn had its role mark
         first, response, persona, persona_end = self._dataset.exchanges[self._rows, :4].T
+        first = np.maximum(first, response - self._turns)
+        persona_end = np.where(self._turns == 0, persona, persona_end)
         source = 1 + marked[response] - marked[first] + marked[persona_end] - marked[persona]
         source = np.where(self._is_reverse, 2 + turn[response], source)
         target = 1 + np.where(self._is_reverse, turn[response - 1], turn[response])
@@ -142,9 +158,13 @@ class EpochPlan:
 
 
 def exchange_ids(
-    dataset: Dataset, row: int, config: ModelConfig, *, reverse: bool = False
+    dataset: Dataset, row: int, config: ModelConfig, *, reverse: bool = False, context_turns: int | None = None
 ) -> tuple[list[int], list[int]]:
-    """Return source and target ids of one exchange, cut to the model's lengths."""
+    """Return source and target ids of one exchange, cut to the model's lengths.
+
+    Args:
+        context_turns: keep so many turns of the context; 0 leaves the persona out too.
+    """
     first, response, persona, persona_end, _ = dataset.exchanges[row].tolist()
     reply = dataset.turn(response)
     if reverse:
@@ -152,8 +172,10 @@ def exchange_ids(
             reverse_source_ids(reply, config.max_source_tokens),
             target_ids(dataset.turn(response - 1), config.max_target_tokens),
         )
+    if context_turns is not None:
+        first = max(first, response - context_turns)
     context = [dataset.turn(turn) for turn in range(first, response)]
-    lines = [dataset.turn(turn) for turn in range(persona, persona_end)]
+    lines = [dataset.turn(turn) for turn in range(persona, persona_end)] if context_turns != 0 else []
     return (
         source_ids(context, config.max_source_tokens, lines),
         target_ids(reply, config.max_target_tokens),

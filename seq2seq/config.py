@@ -140,7 +140,8 @@ class TrainingConfig:
 
     ``batch_size`` exchanges make a micro-batch, ``accumulation`` micro-batches an update (shared out among
     the processes under ``torchrun``). ``reverse_share`` is the share of exchanges that each epoch also shows
-    backwards (Li et al. 2016, arXiv:1510.03055). ``average_decay`` is that of the running average of weights.
+    backwards (Li et al. 2016, arXiv:1510.03055); ``last_turn_share`` and ``no_context_share`` of them are shown with
+    the last turn only, and with nothing before them. ``average_decay`` is that of the running average of weights.
     """
 
     minutes: float | None = None
@@ -156,7 +157,9 @@ class TrainingConfig:
     clip_norm: float = 1.0
     dropout: float = 0.1
     label_smoothing: float = 0.0
-    reverse_share: float = 0.25
+    reverse_share: float = 0.2
+    last_turn_share: float = 0.15
+    no_context_share: float = 0.02
     average_decay: float = 0.999
     patience: int = 6
     validations: int = 20
@@ -178,7 +181,15 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise TrainingError(f"--{name} must be above 0, got {value}")
-        for name in ("dropout", "label_smoothing", "average_decay", "held_out_share", "warmup_share"):
+        for name in (
+            "dropout",
+            "label_smoothing",
+            "average_decay",
+            "held_out_share",
+            "warmup_share",
+            "last_turn_share",
+            "no_context_share",
+        ):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise TrainingError(f"training.{name} must be in [0, 1), got {getattr(self, name)!r}")
 

@@ -28,7 +28,7 @@ from seq2seq.errors import MissingExtraError, ModelFilesError, Seq2SeqError
 
 FORMAT = 1
 _REMEDY = "remove the model, and publish or install it again"
-FILES = ("model.safetensors", "tokenizer.json", "config.json", "encoder.onnx", "step.onnx", "unigrams.npy")
+FILES = ("model.safetensors", "tokenizer.json", "config.json", "encoder.onnx", "step.onnx")
 MODEL_ID = re.compile(r"\w[\w.-]{0,99}")
 _LARGEST_JSON_BYTES = 16 * 2**20
 _MOST_PARAMETERS = 2**30

@@ -20,7 +20,7 @@ from seq2seq.errors import TrainingError
 from seq2seq.hardware import choose_device
 from seq2seq.model import Seq2Seq
 from seq2seq.model_files import ModelDir, load_model_dir
-from seq2seq.publishing import load_model, publish_model, token_log_frequencies
+from seq2seq.publishing import load_model, publish_model
 from seq2seq.registry import Registry
 from seq2seq.runs import Run, open_run, start_run
 from seq2seq.tokenizer import Tokenizer, train_tokenizer
@@ -106,7 +106,7 @@ def train(
         with closing(log):
             trainer = Trainer(model, asked.training, run.folder, log, group)
             result = trainer.fit(data["train"], data["valid"], resume=resumed is not None)
-        return _publish(registry, asked, run, model, result, data["train"]) if group.is_first else None
+        return _publish(registry, asked, run, model, result) if group.is_first else None
 
 
 def dry_run(request: TrainRequest, open_corpus: OpenCorpus = open_corpus) -> str:
@@ -173,7 +173,6 @@ def _publish(
     run: Run,
     model: Seq2Seq,
     result: TrainingResult,
-    train_data: Dataset,
 ) -> str:
     results = {
         "valid_nll_per_token": result.nll,
@@ -190,7 +189,6 @@ def _publish(
         model,
         run.tokenizer(),
         asked.decoding,
-        token_log_frequencies(train_data, model.config.vocab_size),
         {
             "parent": asked.parent,
             "parameters": sum(weight.numel() for weight in model.parameters()),

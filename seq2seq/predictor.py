@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -10,13 +9,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from seq2seq.config import DecodingConfig
 from seq2seq.errors import ModelFilesError
 from seq2seq.model_files import ModelDir, load_model_dir
-from seq2seq.ranking import RankTerms, blandness, repetition
+from seq2seq.ranking import RankTerms, repetition
 from seq2seq.runtime import Runtime
 from seq2seq.scheduler import DecodingLoop, Job, Scheduler, Task
 from seq2seq.scoring import ManyScoring
@@ -60,7 +56,6 @@ class Predictor:
                 f"{model.config.vocab_size}"
             )
         self.runtime = Runtime(model, threads)
-        self._unigrams = _read_unigrams(model)
         self._scheduler: Scheduler | None = None
         self._scheduler_lock = threading.Lock()
 
@@ -192,16 +187,18 @@ class Predictor:
             ids: ManyScoring([target_ids(turns[number][-1], _REVERSE_TOKENS) for number in places])
             for ids, places in asked.items()
         }
+        unprompted = {ids: ManyScoring([target_ids(ids)]) for ids in asked}
         sources = [self._source(said, persona) for said, persona in zip(turns, lines, strict=True)]
         self._run_all(zip(sources, forward, strict=True))
         self._run_all((self._reverse_source(ids), scoring) for ids, scoring in backward.items())
+        self._run_all((self._source((), ()), scoring) for scoring in unprompted.values())
         return [
             [
                 RankTerms(
                     forward=mean,
                     reverse=backward[ids].means[asked[ids][number]],
                     repetition=repetition(ids, turns[number]),
-                    blandness=blandness(ids, self._unigrams),
+                    blandness=unprompted[ids].means[0],
                 )
                 for ids, mean in zip(given, forward[number].means, strict=True)
             ]
@@ -228,10 +225,14 @@ class Predictor:
             return [self._candidate(hypothesis, decoding) for hypothesis in found]
         found = list({hypothesis.token_ids: hypothesis for hypothesis in found}.values())
         backward = [ManyScoring([target_ids(turns[-1], _REVERSE_TOKENS)]) for _ in found] if turns else []
-        if backward:
+        unprompted = ManyScoring([_said(hypothesis) for hypothesis in found])
+        if found:
             yield [
-                Job(self._reverse_source(hypothesis.token_ids), scoring)
-                for hypothesis, scoring in zip(found, backward, strict=True)
+                Job(self._source((), ()), unprompted),
+                *(
+                    Job(self._reverse_source(hypothesis.token_ids), scoring)
+                    for hypothesis, scoring in zip(found, backward, strict=bool(backward))
+                ),
             ]
         ranked = []
         for number, hypothesis in enumerate(found):
@@ -239,7 +240,7 @@ class Predictor:
                 forward=hypothesis.score,
                 reverse=backward[number].means[0] if backward else 0.0,
                 repetition=repetition(hypothesis.token_ids, turns),
-                blandness=blandness(hypothesis.token_ids, self._unigrams),
+                blandness=unprompted.means[number],
             )
             candidate = self._candidate(hypothesis, decoding)
             ranked.append(replace(candidate, score=terms.score(decoding), terms=terms))
@@ -299,9 +300,9 @@ class Predictor:
             return next(
                 (self._text(h.token_ids, decoding.stop) for h in self._allowed(program.hypotheses(), decoding)), ""
             )
-        text = self.tokenizer.decode(said).rstrip(_CUT_CHARACTER)
+        text = self.tokenizer.decode(said)
         text = text[: len(text) - max((_overlap(text, mark) for mark in decoding.stop), default=0)]
-        text = " ".join(text.split())
+        text = " ".join(text.split()).rstrip(_CUT_CHARACTER + " ")
         blocked = _phrase_pattern(decoding.blocklist)
         return "" if blocked is not None and blocked.search(text) else text
 
@@ -337,6 +338,11 @@ def _folded(phrases: Sequence[str]) -> list[str]:
     return [folded for phrase in phrases if (folded := " ".join(phrase.split()))]
 
 
+def _said(hypothesis: Hypothesis) -> list[int]:
+    """Return all that was scored: the tokens, and the end mark where it was reached."""
+    return target_ids(hypothesis.token_ids) if hypothesis.is_complete else list(hypothesis.token_ids)
+
+
 def _phrase_pattern(blocklist: Sequence[str]) -> re.Pattern[str] | None:
     """Return what finds a blocked phrase as whole words, in any case; in scripts without blanks anywhere."""
     phrases = []
@@ -345,18 +351,3 @@ def _phrase_pattern(blocklist: Sequence[str]) -> re.Pattern[str] | None:
         behind = "" if _UNSPACED.match(phrase[-1]) else r"(?!\w)"
         phrases.append(f"{before}{re.escape(phrase)}{behind}")
     return re.compile("|".join(phrases), re.IGNORECASE) if phrases else None
-
-
-def _read_unigrams(model: ModelDir) -> NDArray[np.float32]:
-    """Read the log-frequency of every token in the training replies, float32 [vocab]."""
-    path, vocab_size = model.path / "unigrams.npy", model.config.vocab_size
-    content = model.read_checked(path.name)
-    file = io.BytesIO(content)
-    try:
-        np.lib.format.read_magic(file)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        if shape != (vocab_size,) or dtype != np.float32:
-            raise ValueError(f"{dtype} {shape}")
-        return np.frombuffer(content, np.float32, vocab_size, file.tell())
-    except Exception as error:  # NumPy reads the header with Python's own tokenizer and raises whatever that does
-        raise ModelFilesError(f"{path}: not the token frequencies of this model ({error})") from error

@@ -6,12 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from seq2seq.config import DecodingConfig
-from seq2seq.dataset import Dataset
 from seq2seq.export import export_runtime
 from seq2seq.model import Seq2Seq, expected_shapes
 from seq2seq.model_files import ModelDir, read_weights, write_weights
@@ -25,7 +22,6 @@ def publish_model(
     model: Seq2Seq,
     tokenizer: Tokenizer,
     decoding: DecodingConfig,
-    unigrams: NDArray[np.float32],
     manifest: Mapping[str, Any],
 ) -> str:
     """Publish a trained model with its exported runtime; returns its id."""
@@ -36,7 +32,6 @@ def publish_model(
             {key: tensor.detach().cpu().float().numpy() for key, tensor in model.state_dict().items()},
         )
         tokenizer.save(folder / "tokenizer.json")
-        np.save(folder / "unigrams.npy", unigrams, allow_pickle=False)
         export_runtime(model, folder)
 
     return registry.publish(name, model.config, decoding, manifest, fill)
@@ -52,9 +47,3 @@ def load_model(directory: ModelDir, dropout: float = 0.0) -> Seq2Seq:
     model = Seq2Seq(directory.config, dropout)
     model.load_state_dict({k: torch.from_numpy(v) for k, v in read_weights(directory, shapes).items()})
     return model
-
-
-def token_log_frequencies(dataset: Dataset, vocab_size: int) -> NDArray[np.float32]:
-    """Return the natural log of each token's share of all turns, one added to every count: float32 [vocab]."""
-    counts = np.bincount(dataset.tokens, minlength=vocab_size).astype(np.float64) + 1.0
-    return np.asarray(np.log(counts / counts.sum()), dtype=np.float32)

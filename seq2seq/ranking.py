@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-from numpy.typing import NDArray
-
 from seq2seq.config import DecodingConfig
 
 
@@ -21,7 +18,8 @@ class RankTerms:
         reverse: mean log-probability of the last turn's tokens, given the reply (Li et al. 2016,
             arXiv:1510.03055, MMI-bidi): a reply that would fit anything makes no turn likely.
         repetition: share of the reply, in [0, 1], that was said before: in itself, or in the dialogue.
-        blandness: mean log-frequency of its tokens in the training replies, from rare to common.
+        blandness: mean log-probability of the reply's tokens when nothing was said before: what could be said
+            anywhere (Li et al. 2016, MMI-antiLM).
     """
 
     forward: float
@@ -46,8 +44,3 @@ def repetition(tokens: Sequence[int], context: Sequence[Sequence[int]]) -> float
     heard = {pair for turn in context for pair in pairwise(turn)}
     within = 1 - len(set(pairs)) / len(pairs)
     return max(within, sum(pair in heard for pair in pairs) / len(pairs))
-
-
-def blandness(tokens: Sequence[int], unigrams: NDArray[np.float32]) -> float:
-    """Return the mean of ``unigrams``, float32 [vocab] natural logs, over the reply's tokens."""
-    return float(unigrams[list(tokens)].mean()) if tokens else 0.0

@@ -163,8 +163,10 @@ class Trainer:
                 train,
                 self._model.config,
                 config.batch_size * config.accumulation,
-                config.reverse_share,
                 np.random.default_rng([config.seed, progress.epoch]),
+                reverse_share=config.reverse_share,
+                last_turn_share=config.last_turn_share,
+                no_context_share=config.no_context_share,
             )
             self._planned_epoch = progress.epoch
 
@@ -307,7 +309,7 @@ def learning_rate_share(share: float, config: TrainingConfig) -> float:
 def _validation_batches(
     valid: Dataset, model: Seq2Seq, config: TrainingConfig, group: ProcessGroup
 ) -> Iterator[Batch]:
-    plan = EpochPlan(valid, model.config, config.batch_size, 0.0, np.random.default_rng(0))
+    plan = EpochPlan(valid, model.config, config.batch_size, np.random.default_rng(0))
     enough = math.ceil(config.validation_exchanges / config.batch_size)
     for update in range(min(enough, len(plan))):
         yield from plan.batches(update, config.batch_size, group.rank, group.world_size)

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from seq2seq.config import PRESETS, CleaningConfig, DecodingConfig, ModelConfig, TrainingConfig
@@ -138,8 +137,7 @@ def publish_tiny(folder: Path) -> PublishedModel:
     )
     model, tokenizer, _ = train_tiny(SMALL_TALK, folder, training)
     registry = Registry(folder / "models", folder / "shipped")
-    unigrams = np.linspace(-9.0, -2.0, tokenizer.vocab_size, dtype=np.float32)
-    model_id = publish_model(registry, "tiny", model, tokenizer, DecodingConfig(), unigrams, {"seed": 0})
+    model_id = publish_model(registry, "tiny", model, tokenizer, DecodingConfig(), {"seed": 0})
     return PublishedModel(registry, model_id, model, tokenizer)
 
 

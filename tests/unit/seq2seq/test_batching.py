@@ -37,7 +37,7 @@ def test_exchanges_become_ids_in_both_directions(tmp_path: Path) -> None:
 
 def test_an_epoch_shows_every_exchange_once_forwards(tmp_path: Path) -> None:
     data = dataset_of(SMALL_TALK, TOKENIZER, tmp_path)
-    plan = EpochPlan(data, CONFIG, 5, 0.0, np.random.default_rng(0))
+    plan = EpochPlan(data, CONFIG, 5, np.random.default_rng(0))
     shown = [row for update in range(len(plan)) for b in plan.batches(update, 5) for row in b.target_ids.tolist()]
     wanted = [exchange_ids(data, row, CONFIG)[1] for row in range(len(data))]
     assert sorted([i for i in row if i != PAD] for row in shown) == sorted(wanted)
@@ -45,16 +45,26 @@ def test_an_epoch_shows_every_exchange_once_forwards(tmp_path: Path) -> None:
 
 def test_a_reverse_share_of_one_shows_every_exchange_backwards_too(tmp_path: Path) -> None:
     data = dataset_of(SMALL_TALK, TOKENIZER, tmp_path)
-    plan = EpochPlan(data, CONFIG, 64, 1.0, np.random.default_rng(0))
+    plan = EpochPlan(data, CONFIG, 64, np.random.default_rng(0), reverse_share=1.0)
     firsts = torch.cat([batch.source_ids[:, 0] for batch in plan.batches(0, 64)]).tolist()
     assert firsts.count(FORWARD) == firsts.count(BACKWARD) == len(data) == 12
+
+
+def test_shares_of_an_epoch_are_shown_with_the_last_turn_or_with_nothing(tmp_path: Path) -> None:
+    data = dataset_of(SMALL_TALK * 200, TOKENIZER, tmp_path)
+    plan = EpochPlan(data, CONFIG, 64, np.random.default_rng(0), last_turn_share=0.5, no_context_share=0.25)
+    sources = [row for n in range(len(plan)) for batch in plan.batches(n, 64) for row in batch.source_ids.tolist()]
+    turns = [sum(token in (THEM, ME) for token in source) for source in sources]
+    assert turns.count(0) / len(turns) == pytest.approx(0.25, abs=0.05)
+    assert turns.count(1) / len(turns) == pytest.approx(0.5 + 0.25 / 3, abs=0.05)  # a third have but one turn
+    assert [FORWARD] in [[token for token in source if token != PAD] for source in sources]
 
 
 def test_the_same_seed_gives_the_same_plan_and_another_epoch_another(tmp_path: Path) -> None:
     data = dataset_of(SMALL_TALK, TOKENIZER, tmp_path)
 
     def order(*seed: int) -> list[list[list[int]]]:
-        plan = EpochPlan(data, CONFIG, 2, 0.3, np.random.default_rng(seed))
+        plan = EpochPlan(data, CONFIG, 2, np.random.default_rng(seed), reverse_share=0.3)
         return [plan.batches(update, 2)[0].source_ids.tolist() for update in range(len(plan))]
 
     assert order(0, 0) == order(0, 0)
@@ -63,7 +73,7 @@ def test_the_same_seed_gives_the_same_plan_and_another_epoch_another(tmp_path: P
 
 def test_processes_share_the_rows_of_an_update_out(tmp_path: Path) -> None:
     data = dataset_of(SMALL_TALK, TOKENIZER, tmp_path)
-    plan = EpochPlan(data, CONFIG, 8, 0.0, np.random.default_rng(0))
+    plan = EpochPlan(data, CONFIG, 8, np.random.default_rng(0))
 
     def rows(rank: int, world: int) -> list[list[int]]:
         ids = [row for batch in plan.batches(0, 4, rank, world) for row in batch.target_ids.tolist()]
@@ -75,7 +85,7 @@ def test_processes_share_the_rows_of_an_update_out(tmp_path: Path) -> None:
 def test_batches_have_sources_of_one_length_and_waste_little_on_padding(tmp_path: Path) -> None:
     texts = [[f"{'a ' * (7 * n % 23 + 1)}", f"{'b ' * (11 * n % 19 + 1)}"] for n in range(6000)]
     data = dataset_of(texts, TOKENIZER, tmp_path)
-    plan = EpochPlan(data, CONFIG, 8, 0.0, np.random.default_rng(0))
+    plan = EpochPlan(data, CONFIG, 8, np.random.default_rng(0))
     batches = [batch for update in range(len(plan)) for batch in plan.batches(update, 8)]
     even = sum(int(batch.source_lengths.min() == batch.source_lengths.max()) for batch in batches)
     assert even / len(batches) > 0.95

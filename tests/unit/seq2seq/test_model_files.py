@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from seq2seq.config import DecodingConfig, ModelConfig
@@ -110,7 +109,7 @@ def test_a_link_or_a_pipe_in_place_of_a_file_is_refused(folder: Path, name: str)
         load_model_dir(folder)
 
 
-@pytest.mark.parametrize("name", ["tokenizer.json", "encoder.onnx", "step.onnx", "unigrams.npy", "config.json"])
+@pytest.mark.parametrize("name", ["tokenizer.json", "encoder.onnx", "step.onnx", "config.json"])
 def test_a_flipped_bit_is_found_before_the_file_is_parsed(folder: Path, name: str) -> None:
     content = bytearray((folder / name).read_bytes())
     content[len(content) // 2] ^= 4
@@ -263,37 +262,6 @@ def test_exchanged_graphs_are_refused(folder: Path) -> None:
     forge(folder, "encoder.onnx", (folder / "step.onnx").read_bytes())
     forge(folder, "step.onnx", encoder)
     with pytest.raises(ModelFilesError, match=r"encoder\.onnx"):
-        Predictor.load(folder)
-
-
-def _npy(shape: str, descr: str = "<f4") -> bytes:
-    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
-    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"\x93NUMPY",
-        _npy("(292,)"),
-        _npy("(10**9,)"),
-        _npy("(1000000000000,)"),
-        _npy("(3,)") + bytes(12),
-        _npy("(" * 90),
-    ],
-    ids=range(7),
-)
-def test_foreign_frequencies_are_refused(folder: Path, content: bytes) -> None:
-    forge(folder, "unigrams.npy", content)
-    with pytest.raises(ModelFilesError, match=r"unigrams\.npy"):
-        Predictor.load(folder)
-
-
-def test_nothing_is_unpickled(folder: Path) -> None:
-    np.save(folder / "objects.npy", np.array([print], dtype=object), allow_pickle=True)
-    forge(folder, "unigrams.npy", (folder / "objects.npy").read_bytes())
-    with pytest.raises(ModelFilesError, match=r"unigrams\.npy"):
         Predictor.load(folder)
 
 

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from seq2seq.config import DecodingConfig
-from seq2seq.ranking import RankTerms, blandness, repetition
+from seq2seq.ranking import RankTerms, repetition
 
 
 def test_the_score_is_the_weighted_sum() -> None:
@@ -29,9 +28,3 @@ def test_a_single_token_repeats_only_a_turn_that_is_the_same() -> None:
     assert repetition([4], [[4]]) == 1.0
     assert repetition([4], [[4, 5]]) == 0.0
     assert repetition([], [[4]]) == 0.0
-
-
-def test_blandness_is_the_mean_log_frequency() -> None:
-    unigrams = np.array([-1.0, -2.0, -6.0], dtype=np.float32)
-    assert blandness([0, 2, 2, 1], unigrams) == pytest.approx(-15 / 4)
-    assert blandness([], unigrams) == 0.0

@@ -20,12 +20,11 @@ from tests.builders import SMALL_TALK, tiny_config, tiny_model, tokenizer_for
 @pytest.fixture(scope="module")
 def predictor(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     tokenizer = tokenizer_for(SMALL_TALK)
-    unigrams = np.linspace(-9, -1, tokenizer.vocab_size, dtype=np.float32)
     registry = Registry(tmp_path_factory.mktemp("models"), Path("nowhere"))
     model = tiny_model(tiny_config(tokenizer))
     with torch.no_grad():  # short replies of letters, which have one spelling in tokens
         model.output_bias[[END, *tokenizer.encode("x y z q")]] = 6.0
-    model_id = publish_model(registry, "tiny", model, tokenizer, DecodingConfig(), unigrams, {})
+    model_id = publish_model(registry, "tiny", model, tokenizer, DecodingConfig(), {})
     return Predictor.load(registry.resolve(model_id))
 
 
