@@ -72,8 +72,11 @@ class Database:
             self.engine = _sqlite_engine(url, config, is_in_memory) if self.is_sqlite else _server_engine(url, config)
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise _unusable(self.name, error) from error
-        # One connection is all that a database in memory has.
-        self._turnstile = threading.Lock() if is_in_memory else nullcontext()
+        # One connection is all that a database in memory has. Writers of a file wait here for each other: SQLite lets
+        # them sleep and try again, up to 100 ms at a time, so that many threads would mostly sleep.
+        self._everybody = threading.Lock() if is_in_memory else nullcontext()
+        self._writers = threading.Lock() if self.path is not None else None
+        self._patience_s = config.busy_timeout_s
         try:
             self._bring_up_to_date()
         except BaseException:
@@ -94,7 +97,7 @@ class Database:
         """
         engine = self.engine.execution_options(backchat_writes=writes, backchat_upgrades=upgrades)
         try:
-            with self._turnstile, Session(engine, expire_on_commit=False) as session, session.begin():
+            with self._turn(writes), Session(engine, expire_on_commit=False) as session, session.begin():
                 yield session
         except DBAPIError as error:
             raise StorageError(self._advice(str(error.orig))) from error
@@ -102,6 +105,20 @@ class Database:
             raise StorageError(f"{self.name}: a name holds bytes that are no text, and cannot be stored") from error
         except PoolTimeoutError as error:
             raise StorageError(f"{self.name}: too many at once; try again") from error
+
+    @contextmanager
+    def _turn(self, writes: bool) -> Iterator[None]:
+        """Wait for the other threads of this program that stand in the way."""
+        if not writes or self._writers is None:
+            with self._everybody:
+                yield
+            return
+        if not self._writers.acquire(timeout=self._patience_s):
+            raise StorageError(self._advice("database is locked"))
+        try:
+            yield
+        finally:
+            self._writers.release()
 
     def mark_traces(self, session: Session) -> None:
         """Note, in the transaction that deletes, that the file still holds traces of what was deleted."""
