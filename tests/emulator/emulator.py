@@ -131,6 +131,7 @@ class Emulator:
             "early": self.limits.early,
             "commands": self.commands,
             "calls": len(self.calls),
+            "messages": len(self.world.messages),
             "files": {name: content.decode("utf-8", "replace") for name, (_, content) in self.files.items()},
         }
 
