@@ -230,11 +230,12 @@ def write_export(pieces: Iterable[str], output: Path | None) -> None:
 
 
 def _print_turn(console: Console, turn: Turn, feedback: Feedback, *, is_in_branch: bool) -> None:
-    who = "you" if turn.speaker == "person" else "bot"
+    imported = turn.person.partition("/")[2] if turn.person.startswith("import:") else ""
+    who = "bot" if turn.speaker == "bot" else imported or "you"
     marks = "".join(" +1" if value > 0 else " -1" for value in feedback.ratings.values())
     marks += " cut off" if turn.reply is not None and turn.reply.is_cut else ""
     marks += "" if is_in_branch else f" (another branch, behind {turn.parent_id or 'the beginning'})"
-    style = ("cyan" if turn.speaker == "person" else "green") if is_in_branch else "dim"
+    style = ("green" if turn.speaker == "bot" else "cyan") if is_in_branch else "dim"
     _print(console, f"{turn.id} {who}{marks}", style=style, end="  ")
     _print(console, turn.text)
     for lesson in feedback.taught.values():

@@ -17,10 +17,18 @@ _NO_FEEDBACK = Feedback()
 
 
 def as_jsonl(talks: Iterable[Talk]) -> Iterator[str]:
-    """Yield a line of the corpus format for each conversation: the branch that is talked in, if it has two turns."""
+    """Yield a line of the corpus format for each conversation: the branch that is talked in, if it has two turns.
+
+    The speakers are ``person`` and ``bot``, or people's keys where there are several.
+    """
     for conversation, _, branch, _ in talks:
         if len(branch) > 1:
-            turns = [{"speaker": turn.speaker, "text": turn.text} for turn in branch]
+            people = {turn.person for turn in branch}
+            turns = [
+                {"speaker": "bot" if turn.speaker == "bot" else turn.person if len(people) > 1 else "person",
+                 "text": turn.text}
+                for turn in branch
+            ]  # fmt: skip
             yield _json({"id": conversation.key, "source": "backchat", "turns": turns}) + "\n"
 
 
@@ -84,8 +92,8 @@ def as_markdown(talks: Iterable[Talk]) -> Iterator[str]:
         yield f"{conversation.created:%Y-%m-%d %H:%M} UTC, {_escaped(conversation.person)}\n\n"
         for turn in branch:
             lines = turn.text.splitlines() or [""]
-            who = "You" if turn.speaker == "person" else "Bot"
-            yield f"**{who}:** " + "  \n".join(_escaped(line) for line in lines) + "\n\n"
+            who = "Bot" if turn.speaker == "bot" else "You" if turn.person == conversation.person else turn.person
+            yield f"**{_escaped(who)}:** " + "  \n".join(_escaped(line) for line in lines) + "\n\n"
 
 
 EXPORT_FORMATS: Mapping[str, Callable[[Iterable[Talk]], Iterator[str]]] = {

@@ -28,8 +28,8 @@ class _Tree:
     def run_to(self, turn: TurnRow | None) -> tuple[str, TurnRow | None]:
         """Return what one speaker said in a row up to ``turn``, and the turn before all that."""
         texts: list[str] = []
-        speaker = turn.speaker if turn else None
-        while turn is not None and turn.speaker == speaker and turn.person_id in self.consenting:
+        voice = _voice(turn)
+        while turn is not None and _voice(turn) == voice and turn.person_id in self.consenting:
             texts.append(turn.text)
             turn = self.turns.get(turn.parent_id or 0)
         return "\n".join(reversed(texts)), turn
@@ -57,7 +57,7 @@ def exchanges_of(session: Session, number: int, key: str, context_turns: int) ->
     """Yield what may be learned from one conversation: what was said, taught and rated, in that order."""
     rows = session.scalars(select(TurnRow).where(TurnRow.conversation_id == number).order_by(TurnRow.id)).all()
     tree = _Tree({row.id: row for row in rows}, frozenset(consenting(session)))
-    goes_on = {row.parent_id for row in rows if row.speaker == "person" and _is_by(tree, row.parent_id, "person")}
+    goes_on = {row.parent_id for row in rows if _voice(row) == _voice(tree.turns.get(row.parent_id or 0))}
     for row in rows:
         if row.speaker == "person" and row.person_id in tree.consenting and row.id not in goes_on:
             response, before = tree.run_to(row)
@@ -80,5 +80,6 @@ def exchanges_of(session: Session, number: int, key: str, context_turns: int) ->
             yield LoggedExchange(key, context, reply.text, "rated")
 
 
-def _is_by(tree: _Tree, number: int | None, speaker: str) -> bool:
-    return number is not None and tree.turns[number].speaker == speaker
+def _voice(turn: TurnRow | None) -> tuple[str, int] | None:
+    """Return what turns have in common that one and the same voice said."""
+    return (turn.speaker, turn.person_id) if turn is not None else None

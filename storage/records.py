@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-Speaker = Literal["person", "bot"]
+Speaker = Literal["person", "bot", "other"]  # other: in an imported chat, whose voice is not to be learned
 Origin = Literal["person", "taught", "rated"]
 
 

@@ -6,7 +6,7 @@ Queries about persons are in ``people.py`` (``store.people``), those of a messen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -15,7 +15,7 @@ from typing import TypeVar
 from sqlalchemy import Select, delete, func, or_, select
 from sqlalchemy.orm import Session, joinedload
 
-from storage import erasing, learning, people, search
+from storage import erasing, importing, learning, people, search
 from storage.database import Database, StorageConfig, as_json, storable
 from storage.errors import StorageError
 from storage.exports import EXPORT_FORMATS, Talk
@@ -385,6 +385,14 @@ class ConversationStore:
                 if name is not None:  # what others said in a group is not this person's to take along
                     turns, branch = ([turn for turn in some if turn.person == name] for some in (turns, branch))
                 yield place, turns, branch, feedback
+
+    def import_dialogues(self, dialogues: Sequence[importing.Dialogue], *, now: datetime | None = None) -> int:
+        """Store dialogues from elsewhere, each under its key; return how many are new or have changed.
+
+        One that is there already is left alone; one that has grown gets its new turns; any other is replaced.
+        """
+        with self._session(writes=True) as session:
+            return importing.import_dialogues(session, dialogues, now or datetime.now(UTC))
 
     # Deleting: when these return, nothing of the words is left in SQLite's files, unless ``has_traces`` says so
 

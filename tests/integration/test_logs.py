@@ -13,6 +13,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from scripts import logs, privacy
+from seq2seq.dialogues import Dialogue, DialogueTurn
 from storage.errors import StorageError
 from storage.store import ConversationStore, StorageConfig
 from tests.talk import ADA, BOB, record, say, texts_of
@@ -77,6 +78,12 @@ def test_another_branch_and_a_cut_reply_are_marked(memory: ConversationStore) ->
         False,
         True,
     ]
+
+
+def test_an_imported_chat_is_shown_with_its_names(memory: ConversationStore) -> None:
+    turns = (DialogueTurn("Robin", "Is it late?"), DialogueTurn("Kim", "Past ten."))
+    memory.import_dialogues([Dialogue("7", "telegram", turns)])
+    assert said("show", "telegram/7").splitlines() == ["1 Robin  Is it late?", "2 Kim  Past ten."]
 
 
 def test_why_prints_what_is_stored_of_a_reply(memory: ConversationStore) -> None:
