@@ -1,0 +1,124 @@
+"""Delivery of the outbox in process, the library's requests answered from a list."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from telegram import Bot
+from telegram.request import BaseRequest, RequestData
+
+from bot.messenger.buttons import button_facts
+from bot.messenger.delivery import Delivery
+from bot.messenger.metrics import Metrics
+from bot.messenger.pacing import Pacer, PacingConfig
+from bot.messenger.sending import Sender
+from storage.mailbox import Mailbox
+from storage.records import Outgoing
+from storage.store import ConversationStore, StorageConfig
+
+OK = (200, {"ok": True, "result": {"message_id": 0, "date": 0, "chat": {"id": 7, "type": "private"}}})
+
+
+class CannedRequest(BaseRequest):
+    """Answers requests from a list, and keeps what was asked; sent messages are numbered from 901."""
+
+    def __init__(self, *answers: tuple[int, dict[str, Any]]) -> None:
+        self.answers, self.asked = list(answers), []  # type: tuple[Any, list[tuple[str, dict[str, Any]]]]
+
+    @property
+    def read_timeout(self) -> float | None:
+        return 1.0
+
+    async def initialize(self) -> None:
+        return None
+
+    async def shutdown(self) -> None:
+        return None
+
+    async def do_request(
+        self, url: str, method: str, request_data: RequestData | None = None, *args: Any, **kwargs: Any
+    ) -> tuple[int, bytes]:
+        assert request_data is not None
+        self.asked.append((url.rsplit("/", 1)[1], dict(request_data.parameters)))
+        code, answer = self.answers.pop(0)
+        if code == 200:
+            answer = {**answer, "result": {**answer["result"], "message_id": 900 + len(self.asked)}}
+        return code, json.dumps(answer).encode()
+
+
+def refusal(code: int, description: str) -> tuple[int, dict[str, Any]]:
+    return code, {"ok": False, "error_code": code, "description": description}
+
+
+@pytest.fixture
+def mailbox(tmp_path: Path) -> Iterator[Mailbox]:
+    store = ConversationStore(StorageConfig(f"sqlite:///{tmp_path / 'talks.db'}"))
+    yield store.mailbox(1)
+    store.close()
+
+
+def deliver(mailbox: Mailbox, message: Outgoing, *answers: tuple[int, dict[str, Any]]) -> CannedRequest:
+    """Deliver a message, its requests answered by ``answers``."""
+    request, metrics = CannedRequest(*answers), Metrics()
+    sender = Sender(Pacer(PacingConfig(0, 0, 0)), metrics)
+
+    async def at_once(work: Any, *arguments: Any) -> Any:
+        return work(*arguments)
+
+    async def run() -> None:
+        bot = Bot("1:token", request=request, get_updates_request=CannedRequest())
+        await Delivery(bot, sender, mailbox, metrics, at_once, lambda _: ("a.json", b"{}")).deliver(message)
+
+    asyncio.run(run())
+    return request
+
+
+def test_parts_go_in_order_as_plain_text_with_buttons_under_the_last(mailbox: Mailbox) -> None:
+    options = {"buttons": button_facts("another"), "reply_to": 5}
+    message = mailbox.post(Outgoing(1, "7", ["<b>one", "two_"], options=options))
+    asked = deliver(mailbox, message, OK, OK).asked
+    assert [parameters["text"] for _, parameters in asked] == ["<b>one", "two_"]
+    assert ["reply_markup" in parameters for _, parameters in asked] == [False, True]
+    assert ["reply_parameters" in parameters for _, parameters in asked] == [True, False]
+    assert not any("parse_mode" in parameters for _, parameters in asked)
+    assert mailbox.unsent() == []
+
+
+def test_what_a_crash_cut_off_goes_on_with_the_next_part(mailbox: Mailbox) -> None:
+    message = mailbox.post(Outgoing(1, "7", ["one", "two", "three"]))
+    mailbox.record_sent(message.id, 901)
+    asked = deliver(mailbox, mailbox.unsent()[0], OK, OK).asked
+    assert [parameters["text"] for _, parameters in asked] == ["two", "three"]
+
+
+def test_an_edit_that_changes_nothing_is_done(mailbox: Mailbox) -> None:
+    message = mailbox.post(Outgoing(1, "7", ["same"], options={"edits": 55}))
+    asked = deliver(mailbox, message, refusal(400, "Bad Request: message is not modified: same")).asked
+    assert [name for name, _ in asked] == ["editMessageText"]
+    assert mailbox.unsent() == []
+
+
+def test_who_blocked_the_bot_is_marked_and_not_tried_again(mailbox: Mailbox) -> None:
+    message = mailbox.post(Outgoing(1, "7", ["one", "two"]))
+    asked = deliver(mailbox, message, refusal(403, "Forbidden: bot was blocked by the user")).asked
+    assert len(asked) == 1
+    assert mailbox.unsent() == []
+    assert mailbox.chats(is_reachable=False) == ["7"]
+
+
+def test_what_is_refused_is_given_up_and_the_chat_stays(mailbox: Mailbox) -> None:
+    message = mailbox.post(Outgoing(1, "7", ["one"]))
+    deliver(mailbox, message, refusal(400, "Bad Request: message is too long"))
+    assert mailbox.unsent() == []
+    assert mailbox.chats(is_reachable=False) == []
+
+
+def test_a_file_is_made_when_it_is_sent(mailbox: Mailbox) -> None:
+    message = mailbox.post(Outgoing(1, "7", ["all of it"], person="telegram:7", options={"file": True}))
+    asked = deliver(mailbox, message, OK).asked
+    assert [(name, parameters["caption"]) for name, parameters in asked] == [("sendDocument", "all of it")]
