@@ -116,7 +116,7 @@ class DialogueManager:
 
 def policy_reply(text: str) -> Reply:
     """Return a reply that no model wrote."""
-    return Reply(text, model_id="policy", strategy="policy", seed=0, tokens=0, latency_ms=0.0)
+    return Reply(text, model_id=policy.MODEL_ID, strategy=policy.MODEL_ID, seed=0, tokens=0, latency_ms=0.0)
 
 
 def record_of(reply: Reply) -> ReplyRecord:

@@ -150,7 +150,7 @@ class ModelEngine:
             text, tokens = policy.NOTHING_TO_SAY, 0
         return Reply(
             text=text,
-            model_id=self.model_id,
+            model_id=self.model_id if found or cut_text is not None else policy.MODEL_ID,
             strategy=decoding.strategy,
             seed=seed,
             tokens=tokens,

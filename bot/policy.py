@@ -4,6 +4,7 @@ from __future__ import annotations
 
 MAX_MESSAGE_CHARACTERS = 1_000_000  # the model reads the newest few hundred; more than this is no message
 
+MODEL_ID = "policy"  # what stands for the model of such words
 EMPTY_MESSAGE = "I did not catch that. Say something?"
 NOTHING_TO_SAY = "I have no good answer to that. Shall we talk about something else?"
 

@@ -34,6 +34,7 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings.exceptions import SettingsError as SourceError
 
 from bot.errors import SettingsError
 from seq2seq.config import CleaningConfig, DecodingConfig, ModelConfig, TrainingConfig
@@ -136,6 +137,11 @@ class Settings(BaseSettings):
     training: TrainingOverrides = TrainingOverrides()  # type: ignore[valid-type]
     cleaning: CleaningOverrides = CleaningOverrides()  # type: ignore[valid-type]
 
+    @field_validator("home")
+    @classmethod
+    def _expand(cls, home: Path) -> Path:
+        return home.expanduser()
+
     @property
     def database_url(self) -> str:
         return self.database or f"sqlite:///{self.home / 'conversations.db'}"
@@ -161,7 +167,8 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=_files())
+        files = TomlConfigSettingsSource(settings_cls, toml_file=_files(), deep_merge=True)
+        return init_settings, env_settings, files
 
 
 def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
@@ -180,6 +187,9 @@ def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
         return Settings(**_without_none(flags or {}))
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{FILE_NAME}: not valid TOML ({error})") from error
+    except SourceError as error:  # a value that should be JSON, such as a list, and is not
+        problem = str(error).splitlines()[0]
+        raise SettingsError(f'{problem}: a list is written as JSON, such as \'["a", "b"]\'') from None
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
@@ -220,7 +230,7 @@ def explain_settings(settings: Settings) -> list[tuple[str, Any, str]]:
 
 
 def _files() -> list[Path]:
-    home = Path(os.environ.get(f"{PREFIX}HOME") or user_data_path("backchat", appauthor=False))
+    home = Path(os.environ.get(f"{PREFIX}HOME") or user_data_path("backchat", appauthor=False)).expanduser()
     return [home / FILE_NAME, Path.cwd() / FILE_NAME]
 
 

@@ -11,7 +11,12 @@ from importlib import metadata
 
 import typer
 
-_LOG = logging.getLogger(__name__)
+_EXPECTED_ERRORS = (
+    ("bot.errors", "BotError"),
+    ("seq2seq.errors", "Seq2SeqError"),
+    ("storage.errors", "StorageError"),
+)
+_USAGE_ERRORS = (("bot.errors", "SettingsError"), ("seq2seq.errors", "DecodingError"))
 
 
 @dataclass(frozen=True)
@@ -86,18 +91,17 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except Exception as error:
-        if is_debugging or not _is_expected(error):
+        if is_debugging or not _is_one_of(error, _EXPECTED_ERRORS):
             raise
         print(f"backchat: {error}", file=sys.stderr)
-        code = 1
+        code = 2 if _is_one_of(error, _USAGE_ERRORS) else 1
     sys.exit(code)
 
 
-def _is_expected(error: Exception) -> bool:
-    """Tell whether an error is one of ours, looking only at packages that are loaded already."""
-    roots = (("bot.errors", "BotError"), ("seq2seq.errors", "Seq2SeqError"), ("storage.errors", "StorageError"))
-    ours = tuple(getattr(sys.modules[module], name) for module, name in roots if module in sys.modules)
-    return isinstance(error, ours)
+def _is_one_of(error: Exception, names: tuple[tuple[str, str], ...]) -> bool:
+    """Tell whether an error is of one of our classes, looking only at modules that are loaded already."""
+    classes = tuple(getattr(sys.modules[module], name) for module, name in names if module in sys.modules)
+    return isinstance(error, classes)
 
 
 def _show_version(wanted: bool) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from seq2seq.corpus import Corpus, Dialogue
 from seq2seq.corpus import open_corpus as open_named
 from seq2seq.dialogues import DialogueTurn
+from seq2seq.errors import CorpusError
 
 if TYPE_CHECKING:
     from storage.store import ConversationStore
@@ -46,11 +47,15 @@ def open_corpus(name: str, *, skip_bad_lines: bool = False) -> Corpus:
     """Open a corpus.
 
     Raises:
-        CorpusError: there is no such file or name.
+        CorpusError: there is no such file or name, or a database URL holds a password.
         StorageError: the database cannot be opened.
     """
     if "://" not in name:
         return open_named(name, skip_bad_lines=skip_bad_lines)
+    from sqlalchemy import make_url
+
     from storage.store import ConversationStore, StorageConfig
 
-    return MemoryCorpus(name.rsplit("@", 1)[-1], ConversationStore(StorageConfig(name)))
+    if make_url(name).password:  # it would stand in the run's settings
+        raise CorpusError("leave the password out of the database URL; PGPASSWORD or ~/.pgpass gives it")
+    return MemoryCorpus(name, ConversationStore(StorageConfig(name)))

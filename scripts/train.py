@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
 from typing import Annotated
@@ -43,12 +44,14 @@ def train(
     from bot.settings import apply_overrides, load_settings
     from scripts.corpora import open_corpus
     from seq2seq.config import PRESETS, CleaningConfig, DecodingConfig, TrainingConfig
-    from seq2seq.errors import MissingExtraError, TrainingError
+    from seq2seq.errors import MissingExtraError
 
     if preset not in PRESETS:
-        raise TrainingError(f"--preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+        raise typer.BadParameter(f"must be one of {', '.join(PRESETS)}, got {preset!r}", param_hint="--preset")
     if not corpora and resume is None:
-        raise TrainingError("name at least one corpus, such as a file, chitchat or chatterbot:english")
+        raise typer.BadParameter("name at least one, such as a file or chatterbot:english", param_hint="CORPUS")
+    # Threads that spin while they wait stall one another where other programs run.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded
     flags = {
         "minutes": minutes,
         "updates": updates,

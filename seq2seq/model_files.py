@@ -179,6 +179,7 @@ def write_weights(path: Path, weights: Mapping[str, NDArray[np.float32]]) -> Non
     from safetensors.numpy import save_file
 
     save_file({name: array.astype(np.float16) for name, array in weights.items()}, path)
+    path.chmod(0o644)  # as the model's other files are
 
 
 def read_weights(model: ModelDir, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:

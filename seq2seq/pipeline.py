@@ -16,7 +16,7 @@ from seq2seq.config import CleaningConfig, DecodingConfig, ModelConfig, Training
 from seq2seq.corpus import Corpus, open_corpus
 from seq2seq.dataset import Dataset, Split, build_dataset, iter_texts, survey
 from seq2seq.distributed import ProcessGroup
-from seq2seq.errors import TrainingError
+from seq2seq.errors import CorpusError, TrainingError
 from seq2seq.hardware import choose_device
 from seq2seq.model import Seq2Seq
 from seq2seq.model_files import ModelDir, load_model_dir
@@ -85,10 +85,11 @@ def train(
         (started,) = group.agree(datetime.now(UTC).timestamp())
         with group.first_before_others():
             tokenizer = _tokenizer(asked, corpora, parent, resumed)
+            config = parent.config if parent else dataclasses.replace(asked.model, vocab_size=tokenizer.vocab_size)
+            asked = dataclasses.replace(asked, model=config)
             data = _datasets(asked, corpora, tokenizer, cache_dir, open_corpus)
-        config = parent.config if parent else dataclasses.replace(asked.model, vocab_size=tokenizer.vocab_size)
         facts = {
-            "request": dataclasses.asdict(dataclasses.replace(asked, model=config)),
+            "request": dataclasses.asdict(asked),
             "corpora": [{"name": c.name, "digest": c.digest, "licence": c.licence} for c in corpora],
             "exchanges": {"train": len(data["train"]), "valid": len(data["valid"])},
             "cleaning_report": data["train"].report.as_dict(),
@@ -154,9 +155,15 @@ def _datasets(
             split=split,
         )
 
-    held_out = [open_corpus(name) for name in request.valid]
-    valid = build(held_out, "all") if held_out else build(corpora, "valid")
-    return {"train": build(corpora, "train"), "valid": valid}
+    train = build(corpora, "train")
+    named = [open_corpus(name) for name in request.valid]
+    try:
+        return {"train": train, "valid": build(named, "all") if named else build(corpora, "valid")}
+    except CorpusError as error:
+        raise CorpusError(
+            f"nothing to validate on: {error}\nName a corpus for it with --valid, or hold out more than "
+            f"{request.training.held_out_share:.0%} with BACKCHAT_TRAINING__HELD_OUT_SHARE"
+        ) from error
 
 
 def _new_model(config: ModelConfig, training: TrainingConfig, parent: ModelDir | None) -> Seq2Seq:
@@ -182,7 +189,9 @@ def _publish(
         "target_tokens": result.target_tokens,
         "skipped_updates": result.skipped_updates,
     }
-    kept = ("request", "corpora", "exchanges", "code_version", "machine")
+    kept = ("corpora", "exchanges", "code_version", "machine")
+    # Corpora as they were named may be paths of this machine; their file names and digests are enough.
+    request = {name: value for name, value in run.facts["request"].items() if name not in ("corpora", "valid")}
     return publish_model(
         registry,
         asked.name,
@@ -193,6 +202,7 @@ def _publish(
             "parent": asked.parent,
             "parameters": sum(weight.numel() for weight in model.parameters()),
             "run": run.run_id,
+            "request": request,
             **{key: run.facts[key] for key in kept},
             "results": results,
         },

@@ -114,14 +114,14 @@ def test_whatever_is_typed_gets_one_clean_line(tmp_path: Path, typed: bytes, rep
 
 def test_settings_out_of_range_are_refused_with_the_range(tmp_path: Path) -> None:
     done = echo(tmp_path, "--temperature", "99", "hi")
-    assert (done.returncode, done.stdout) == (1, b"")
+    assert (done.returncode, done.stdout) == (2, b"")
     assert b"temperature must be between 0.01 and 10" in done.stderr
 
 
 def test_an_unknown_setting_offers_the_nearest(tmp_path: Path) -> None:
     (tmp_path / "backchat.toml").write_text("[decoding]\ntemprature = 1\n")
     done = echo(tmp_path, "hi")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert b"did you mean decoding.temperature?" in done.stderr
 
 
