@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 from bot.assembly import open_registry, open_store
-from bot.settings import Settings
+from bot.errors import BotError
+from bot.settings import Settings, TelegramSettings
 from seq2seq.errors import Seq2SeqError
 from seq2seq.model_files import load_model_dir
 from seq2seq.predictor import Predictor
@@ -46,6 +47,8 @@ def check_up(settings: Settings) -> Iterator[Finding]:
     yield _model(settings)
     yield _memory(settings)
     yield from _extras()
+    if os.environ.get("TELEGRAM_BOT_TOKEN") or settings.telegram.token_file is not None:
+        yield from _telegram(settings.telegram)
 
 
 def _python() -> Finding:
@@ -108,3 +111,35 @@ def _extras() -> Iterator[Finding]:
             yield Finding("fine", f"extra {extra}", "installed")
         elif extra == "train":
             yield Finding("note", "extra train", "not installed; training needs it: pip install 'backchat[train]'")
+
+
+def _telegram(settings: TelegramSettings) -> Iterator[Finding]:
+    """Ask Telegram what it knows of the bot; nothing is changed there."""
+    import asyncio
+
+    from telegram.error import InvalidToken, TelegramError
+
+    from bot.messenger.token import read_token
+    from bot.telegram_bot import make_bot
+
+    async def ask() -> tuple[str, bool, str]:
+        async with asyncio.timeout(20), make_bot(read_token(settings), settings) as bot:
+            me, webhook = await bot.get_me(), await bot.get_webhook_info()
+            return str(me.username), bool(me.can_read_all_group_messages), webhook.url
+
+    try:
+        name, reads_all, webhook = asyncio.run(ask())
+    except BotError as error:
+        yield Finding("wrong", "telegram", str(error))
+        return
+    except InvalidToken:
+        yield Finding("wrong", "telegram", "the token is refused; copy it anew from @BotFather")
+        return
+    except (TelegramError, TimeoutError) as error:
+        yield Finding("wrong", "telegram", f"cannot be reached ({type(error).__name__}); is the network up?")
+        return
+    yield Finding("fine", "telegram", f"@{name} answers")
+    privacy = "off: every message of a group arrives" if reads_all else "on: commands and replies arrive from groups"
+    yield Finding("fine", "telegram", f"privacy mode is {privacy}")
+    if webhook:
+        yield Finding("note", "telegram", "a webhook is set; `backchat telegram` without --webhook-url takes it away")

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from bot.telegram_bot import TelegramBot
 
 app = typer.Typer()
-TOKEN_VARIABLE = "TELEGRAM_BOT_TOKEN"
 
 
 @app.command()
@@ -30,6 +29,7 @@ def telegram(
     echo_delay_ms: Annotated[int | None, typer.Option(help="How long the echo engine takes.")] = None,
 ) -> None:
     """Run the Telegram bot until it is told to stop. The token is in TELEGRAM_BOT_TOKEN or telegram.token_file."""
+    from bot.messenger.token import read_token
     from bot.settings import load_settings
 
     settings = load_settings(
@@ -44,34 +44,7 @@ def telegram(
             },
         }
     )
-    _run(settings, read_token(settings))
-
-
-def read_token(settings: Settings) -> str:
-    """Return the bot's token from the environment, or from the file that the settings name.
-
-    Raises:
-        BotError: there is none, or it has not the form of one.
-    """
-    from bot.errors import BotError
-
-    token, source = os.environ.get(TOKEN_VARIABLE, "").strip(), TOKEN_VARIABLE
-    file = settings.telegram.token_file
-    if not token and file is not None:
-        source = str(file)
-        try:
-            token = file.expanduser().read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BotError(f"{file}: the token cannot be read ({type(error).__name__})") from None
-    if not token:
-        raise BotError(
-            f"no token: get one from @BotFather in Telegram and put it into {TOKEN_VARIABLE}, or into a file that "
-            "telegram.token_file names"
-        )
-    number, _, secret = token.partition(":")
-    if not (number.isascii() and number.isdigit() and secret and secret.isprintable() and " " not in secret):
-        raise BotError(f"{source}: that is no bot token; one looks like 123456789:AAE... and comes from @BotFather")
-    return token
+    _run(settings, read_token(settings.telegram))
 
 
 def _run(settings: Settings, token: str) -> None:

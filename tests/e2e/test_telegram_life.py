@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -141,3 +143,14 @@ def test_an_idle_bot_stops_at_once(server: EmulatorClient, tmp_path: Path) -> No
         started = time.monotonic()
         assert bot.terminate() == 0
         assert time.monotonic() - started < 8
+
+
+def test_the_doctor_says_whether_privacy_mode_is_on(server: EmulatorClient, tmp_path: Path) -> None:
+    bot = BotProcess(server, tmp_path)
+    for token, said in ((server.token, "privacy mode is on"), ("9:wrong", "the token is refused")):
+        environment = {**bot._environment, "TELEGRAM_BOT_TOKEN": token}
+        doctor = subprocess.run(
+            [sys.executable, "-m", "scripts", "doctor"], env=environment, capture_output=True, text=True, check=False
+        )
+        assert said in doctor.stdout
+        assert token.partition(":")[2] not in doctor.stdout + doctor.stderr
