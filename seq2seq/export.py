@@ -26,6 +26,7 @@ from seq2seq.config import ModelConfig
 from seq2seq.model import Seq2Seq
 
 _OPSET, _IR_VERSION = 17, 8
+_CONTRIB = "com.microsoft"  # operators that every ONNX Runtime has beside the standard
 Floats = NDArray[np.float32]
 _Shape = list[str | int]
 
@@ -131,6 +132,26 @@ class _Graph:
         after = self.op("Add", self.op("Mul", f, cell), self.op("Mul", i, self.op("Tanh", new)))
         return self.op("Mul", o, self.op("Tanh", after)), after
 
+    def bidirectional_lstm(self, rows: str, w: Floats, r: Floats, b: Floats, size: int) -> list[str]:
+        """Return all states [src_len, 2, 1, size] and the last hidden and cell state [2, 1, size] of one source.
+
+        Args:
+            rows: [src_len, in].
+            w, r, b: [2, 4 * size, in], [2, 4 * size, size] and [2, 8 * size], gates in ONNX's order.
+        """
+        sequence = self.op("Unsqueeze", rows, self.constant(np.array([1])))  # [src_len, 1, in]
+        settings: dict[str, Any] = {"outputs": 3, "direction": "bidirectional", "hidden_size": size}
+        if not self._quantize:
+            return self.node("LSTM", sequence, self.constant(w), self.constant(r), self.constant(b), **settings)
+        tables, scales, zeros = [], [], []
+        for weight in (w, r):
+            table, scale = quantize_rows(weight)
+            tables.append(self.constant(table.transpose(0, 2, 1)))  # [2, in, 4 * size]
+            scales.append(self.constant(scale[..., 0]))
+            zeros.append(self.constant(np.zeros(scale.shape[:2], np.int8)))
+        constants = [*tables, self.constant(b), "", "", "", "", scales[0], zeros[0], scales[1], zeros[1]]
+        return self.node("DynamicQuantizeLSTM", sequence, *constants, domain=_CONTRIB, **settings)
+
     def model(
         self,
         name: str,
@@ -146,23 +167,22 @@ class _Graph:
         )
         return helper.make_model(
             graph,
-            opset_imports=[helper.make_opsetid("", _OPSET)],
+            opset_imports=[helper.make_opsetid("", _OPSET), helper.make_opsetid(_CONTRIB, 1)],
             ir_version=_IR_VERSION,
             producer_name="backchat",
         )
 
 
 def quantize_rows(weight: Floats) -> tuple[NDArray[np.int8], Floats]:
-    """Round each row to whole numbers from -127 to 127; returns int8 [rows, columns] and the scales, [rows, 1]."""
-    scales = np.maximum(np.abs(weight).max(axis=1, keepdims=True), 1e-12) / np.float32(127.0)
+    """Round each row to whole numbers from -127 to 127; returns int8 [..., columns] and the scales, [..., 1]."""
+    scales = np.maximum(np.abs(weight).max(axis=-1, keepdims=True), 1e-12) / np.float32(127.0)
     return np.rint(weight / scales).astype(np.int8), scales.astype(np.float32)
 
 
 def _encoder_graph(weights: dict[str, Floats], config: ModelConfig, quantize: bool) -> onnx.ModelProto:
     """source_ids [src_len] -> keys, values [src_len, attention] and hidden, cell [layers, hidden].
 
-    The LSTM stays in fp32: it runs once a reply, over one source alone, so nothing depends on others.
-    Keys carry the attention's scale.
+    It runs over one source alone, so that a scale may be of the whole source. Keys carry the attention's scale.
     """
     graph = _Graph(quantize=quantize)
     direction = config.hidden_size // 2
@@ -175,16 +195,7 @@ def _encoder_graph(weights: dict[str, Floats], config: ModelConfig, quantize: bo
         b = np.stack(
             [np.concatenate([_reorder(weights[n % kind], "iofg") for kind in ("bias_ih", "bias_hh")]) for n in named]
         )
-        all_states, hidden, cell = graph.node(
-            "LSTM",
-            graph.op("Unsqueeze", states, graph.constant(np.array([1]))),  # [src_len, 1, size]
-            graph.constant(w),
-            graph.constant(r),
-            graph.constant(b),
-            outputs=3,
-            direction="bidirectional",
-            hidden_size=direction,
-        )
+        all_states, hidden, cell = graph.bidirectional_lstm(states, w, r, b, direction)
         states = graph.op("Reshape", all_states, graph.constant(np.array([-1, config.hidden_size])))
         finals.append((graph.op("Reshape", hidden, row), graph.op("Reshape", cell, row)))
     hiddens, cells = [], []
