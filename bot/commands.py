@@ -131,7 +131,7 @@ def _teach(talk: Talk, arguments: str) -> Outcome:
     if not arguments:
         raise BotError("/teach TEXT: say what the answer should have been")
     talk.teach(arguments)
-    return Outcome("Kept. `backchat retrain` learns it, where you let it learn from you.")
+    return Outcome("Kept, to be learned where /consent allows it.")
 
 
 def _why(talk: Talk, arguments: str) -> Outcome:
@@ -252,6 +252,21 @@ def _forget(talk: Talk, arguments: str) -> Outcome:
     return Outcome("Forgotten.")
 
 
+def _consent(talk: Talk, arguments: str) -> Outcome:
+    if arguments in ("on", "off"):
+        talk.store.people.set_consent(talk.person, arguments == "on")
+    may = talk.store.people.has_consent(talk.person)
+    return Outcome(f"What you say {'may' if may else 'may not'} be learned. /consent on, /consent off change it.")
+
+
+def _link(talk: Talk, arguments: str) -> Outcome:
+    if not arguments:
+        code = talk.store.people.new_link_code(talk.person)
+        return Outcome(f"Send /link {code} to the bot on Telegram: you are one person there and here from then on.")
+    talk.store.people.link(arguments, talk.person)
+    return Outcome("Linked: you are one person there and here from now on.")
+
+
 def _copy(talk: Talk, arguments: str) -> Outcome:
     text = clean_line(talk.last_reply().text)
     return Outcome(f"Copied: {_short(text)}", copied=text)
@@ -259,6 +274,10 @@ def _copy(talk: Talk, arguments: str) -> Outcome:
 
 def _quit(talk: Talk, arguments: str) -> Outcome:
     return Outcome(ends=True)
+
+
+def _on_off(talk: Talk) -> Iterable[str]:
+    return ("on", "off")
 
 
 def _settings_and_values(talk: Talk) -> Iterable[str]:
@@ -335,9 +354,11 @@ COMMANDS = {
             "Keep what is said, or keep it off the disk.",
             _record,
             _TERMINAL,
-            lambda _: ("on", "off"),
+            _on_off,
         ),
         Command("forget", "yes", "Erase this conversation for good.", _forget, _TERMINAL, lambda _: ("yes",)),
+        Command("consent", "on|off", "Let what you say be learned, or not.", _consent, _TERMINAL, _on_off),
+        Command("link", "[CODE]", "Be one person here and on Telegram.", _link, _TERMINAL),
         Command("copy", "", "Copy the last reply to the clipboard.", _copy, _TERMINAL),
         Command("quit", "", "Leave.", _quit, _TERMINAL),
     )

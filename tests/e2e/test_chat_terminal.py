@@ -158,6 +158,7 @@ def test_ratings_and_lessons_are_kept(screen: Screen, home: Path) -> None:
     screen.say("hello")
     screen.say("/good")
     screen.say("/teach hello to you too")
+    assert "may be learned" in screen.say("/consent on")
     store = ConversationStore(StorageConfig(f"sqlite:///{home / 'conversations.db'}"))
     key = store.conversations()[0].key
     feedback = list(store.feedback(key).values())
