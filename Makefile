@@ -1,10 +1,10 @@
-# make chat: talk. make test: everything. make check: format, lint, types, imports, quick tests.
+# make chat: talk. make test: everything. make check: format, lint, types, imports, quick tests. make bench: figures.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 NICE_PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 
-.PHONY: chat test check bench clean
+.PHONY: chat test check lint bench clean
 
 chat: $(VENV)/.chat
 	@$(BIN)/backchat chat
@@ -12,12 +12,14 @@ chat: $(VENV)/.chat
 test: $(VENV)/.dev postgres
 	$(BIN)/pytest
 
-check: $(VENV)/.dev
+check: lint
+	$(BIN)/pytest -q tests/unit tests/property
+
+lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q tests/unit tests/property
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m tests.benchmarks.startup
