@@ -122,12 +122,12 @@ class Database:
 
     def mark_traces(self, session: Session) -> None:
         """Note, in the transaction that deletes, that the file still holds traces of what was deleted."""
-        if self.is_sqlite:
+        if self.path is not None:
             session.connection().exec_driver_sql(f"PRAGMA user_version={_TRACES}")
 
     def has_traces(self) -> bool:
         """Tell whether the file still holds traces of what was deleted."""
-        if not self.is_sqlite:
+        if self.path is None:
             return False
         with self.session() as session:
             return session.connection().exec_driver_sql("PRAGMA user_version").scalar() == _TRACES

@@ -41,8 +41,8 @@ def filled(tmp_path: Path) -> Path:
     """A database with some pages of turns, closed."""
     path = tmp_path / "filled.db"
     store = open_file(path)
-    for number in range(200):
-        store.add_turn("a", f"{number} " + "word " * 20, person="terminal:ada")
+    for number in range(40):
+        store.add_turn("a", f"{number} " + "word " * 100, person="terminal:ada")
     store.close()
     return path
 
@@ -165,7 +165,7 @@ def test_a_full_disk_is_named_and_nothing_stored_is_lost(filled: Path) -> None:
             StorageError, match=r"filled\.db: database or disk is full: make room on the disk"
         ) as caught:
             store.add_turn("a", private * 10_000, person="terminal:ada")
-        assert len(store.turns("a")) == 200
+        assert len(store.turns("a")) == 40
         store.close()
     finally:
         event.remove(Engine, "connect", keep_small)
