@@ -133,7 +133,15 @@ class PublishedModel:
 def publish_tiny(folder: Path) -> PublishedModel:
     """Train a tiny model to recite ``SMALL_TALK``, forwards and backwards, and publish it into ``folder``."""
     training = TrainingConfig(
-        updates=250, batch_size=12, learning_rate=1e-2, validations=2, dropout=0.0, patience=99, precision="fp32"
+        updates=300,
+        batch_size=12,
+        learning_rate=1e-2,
+        validations=2,
+        dropout=0.0,
+        last_turn_share=0.0,
+        no_context_share=0.05,
+        patience=99,
+        precision="fp32",
     )
     model, tokenizer, _ = train_tiny(SMALL_TALK, folder, training)
     registry = Registry(folder / "models", folder / "shipped")

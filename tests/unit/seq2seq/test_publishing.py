@@ -1,15 +1,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-import numpy as np
-import pytest
 import torch
 
 from seq2seq.model_files import load_model_dir
-from seq2seq.publishing import load_model, token_log_frequencies
-from tests.builders import SMALL_TALK, PublishedModel, dataset_of, greedy_reply, tokenizer_for
+from seq2seq.publishing import load_model
+from tests.builders import PublishedModel, greedy_reply
 
 
 def test_a_published_model_can_be_trained_on(published: PublishedModel) -> None:
@@ -26,13 +23,3 @@ def test_the_manifest_tells_what_the_model_is(published: PublishedModel) -> None
     assert manifest["model"] == published.model_id == published.path.name
     assert manifest["seed"] == 0
     assert set(manifest["files"]) == {path.name for path in published.path.iterdir()} - {"manifest.json"}
-
-
-def test_log_frequencies_count_every_token_once_more(tmp_path: Path) -> None:
-    tokenizer = tokenizer_for(SMALL_TALK)
-    data = dataset_of(SMALL_TALK, tokenizer, tmp_path)
-    logs = token_log_frequencies(data, tokenizer.vocab_size)
-    counts = np.bincount(data.tokens, minlength=tokenizer.vocab_size)
-    assert np.exp(logs).sum() == pytest.approx(1.0, abs=1e-4)
-    assert np.exp(logs[0]) == pytest.approx(1 / (counts.sum() + tokenizer.vocab_size), rel=1e-5)
-    assert logs.argmax() == counts.argmax()
