@@ -66,12 +66,12 @@ class Database:
         is_in_memory = self.is_sqlite and url.database in (None, "", ":memory:")
         self.path = Path(url.database) if self.is_sqlite and url.database and not is_in_memory else None
         self.name = str(self.path) if self.path else url.render_as_string(hide_password=True)
-        if self.path is not None:
-            _make_private_file(self.path)
         try:
             self.engine = _sqlite_engine(url, config, is_in_memory) if self.is_sqlite else _server_engine(url, config)
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise _unusable(self.name, error) from error
+        if self.path is not None:
+            _make_private_file(self.path)
         # One connection is all that a database in memory has. Writers of a file wait here for each other: SQLite lets
         # them sleep and try again, up to 100 ms at a time, so that many threads would mostly sleep.
         self._everybody = threading.Lock() if is_in_memory else nullcontext()
