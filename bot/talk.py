@@ -14,8 +14,6 @@ from bot.errors import BotError
 from bot.model_slot import ModelSlot
 from seq2seq.config import DecodingConfig
 from seq2seq.explanation import Explanation, explain
-from seq2seq.lines import BadLines
-from seq2seq.readers import read_dialogues
 from storage.records import Conversation, Counts, ReplyRecord, Turn
 from storage.store import ConversationStore
 
@@ -195,6 +193,9 @@ class Talk:
         Raises:
             CorpusError: the file is damaged or holds no dialogue.
         """
+        from seq2seq.lines import BadLines
+        from seq2seq.readers import read_dialogues  # with all formats of chats: too much for every start
+
         if path.suffix.lower() != ".jsonl":
             raise BotError(f"{path}: only .jsonl files can be loaded; /save NAME.jsonl writes one")
         dialogue = next(read_dialogues(path, BadLines()), None)

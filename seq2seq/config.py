@@ -86,9 +86,9 @@ class DecodingConfig:
     max_tokens: int = 40
     stop: tuple[str, ...] = ()
     blocklist: tuple[str, ...] = ()
-    reverse_weight: float = 0.5
-    repetition_weight: float = 1.0
-    blandness_weight: float = 0.3
+    reverse_weight: float = 0.8
+    repetition_weight: float = 0.5
+    blandness_weight: float = 0.9
 
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:

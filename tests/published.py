@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from seq2seq.config import DecodingConfig
@@ -42,7 +41,6 @@ def publish_tiny(models_dir: Path, seed: int = 0) -> tuple[str, Seq2Seq, Tokeniz
         model,
         tokenizer,
         DecodingConfig(candidates=4, max_tokens=12),
-        np.zeros(tokenizer.vocab_size, np.float32),
         {"corpora": [{"name": "made.jsonl", "licence": "CC0-1.0"}]},
     )
     return model_id, model, tokenizer

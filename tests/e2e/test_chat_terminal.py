@@ -35,12 +35,14 @@ class Screen:
         self._screen.write_process_input = self.process.send  # a terminal that says where its cursor is
 
     def text(self) -> str:
-        """Return what is on the screen, after reading what has come meanwhile."""
-        while True:
+        """Return what is on the screen, after reading what has come meanwhile; a live screen never falls silent."""
+        deadline = time.monotonic() + 0.3
+        while time.monotonic() < deadline:
             try:
                 self._stream.feed(self.process.read_nonblocking(65536, timeout=0.05))
             except (pexpect.TIMEOUT, pexpect.EOF):
-                return "\n".join(line.rstrip() for line in self._screen.display)
+                break
+        return "\n".join(line.rstrip() for line in self._screen.display)
 
     def wait_for(self, claim: str | Callable[[str], bool]) -> str:
         """Wait until the screen holds a text, or a claim about it is true."""
@@ -192,7 +194,7 @@ def test_a_saved_talk_can_be_loaded(screen: Screen, home: Path) -> None:
     screen.say(f"/save {home}/talk.jsonl")
     assert "Loaded 2 turns" in screen.say(f"/load {home}/talk.jsonl")
     (home / "bad.jsonl").write_text('{"turns": 5}\n')
-    assert "bad.jsonl, line 1" in screen.say(f"/load {home}/bad.jsonl")
+    assert "bad.jsonl, line 1" in " ".join(screen.say(f"/load {home}/bad.jsonl").split())
     assert "bot: remember me" in screen.say("/history")
 
 

@@ -31,7 +31,7 @@ def test_file_corpus_reads_the_same_again_and_again(corpus_file: Path) -> None:
 
 def test_file_corpus_knows_its_digest_and_licence(corpus_file: Path) -> None:
     corpus = open_corpus(str(corpus_file))
-    assert corpus.name == str(corpus_file)
+    assert corpus.name == corpus_file.name
     assert corpus.digest == hashlib.sha256(LINES.encode()).hexdigest()
     assert corpus.licence == "non-commercial research only"
 

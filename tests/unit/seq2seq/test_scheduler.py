@@ -243,7 +243,7 @@ def test_an_idle_thread_ends_and_comes_back() -> None:
         for thread in threading.enumerate():
             if thread.name == "decoding":
                 thread.join(20)
-        assert threading.active_count() == before
+        assert threading.active_count() <= before
 
 
 def test_a_future_cancelled_by_its_owner_stops_nothing_else() -> None:
