@@ -124,7 +124,7 @@ def _good(talk: Talk, arguments: str) -> Outcome:
 
 
 def _bad(talk: Talk, arguments: str) -> Outcome:
-    return Outcome(f"Bad: {_short(talk.rate(-1).text)}. /teach TEXT says what would have been better.")
+    return Outcome(f"Bad: {_short(talk.rate(-1).text)}\n/teach TEXT says what would have been better.")
 
 
 def _teach(talk: Talk, arguments: str) -> Outcome:

@@ -100,7 +100,7 @@ def _converse(
     slot = open_slot(settings)
     store = open_store(settings, off_record=off_record)
     person = terminal_person()
-    wishes = Wishes(set_values(settings.decoding), settings.chat.seed)
+    wishes = Wishes(set_values(settings.decoding))
     dialogue = DialogueManager(slot, store, persona=settings.chat.persona, wishes=wishes)
     talk = Talk(
         dialogue,
@@ -110,6 +110,7 @@ def _converse(
         lambda is_off: open_store(settings, off_record=is_off),
         is_recorded=not off_record,
     )
+    talk.seed = settings.chat.seed
     with closing(talk):
         if continue_last and store.conversations(person, 1):
             talk.go_to(None)
