@@ -1,8 +1,8 @@
 """Fit the weights of ``rank``: ``python -m tests.benchmarks.rank_weights MODEL CORPUS...``.
 
 Each of some hundred contexts gets its own response and 19 others; a conditional logit (McFadden 1974) over the terms
-of ``rank`` says how much each should count to find the own one. Prints the weights, with that of the forward term set to
-1, and hits@1/20 by them, by the weights the model has, and by single terms.
+of ``rank`` says how much each should count to find the own one. Prints the weights, with that of the forward term set
+to 1, and hits@1/20 by them, by the weights the model has, and by single terms.
 """
 
 from __future__ import annotations
