@@ -14,12 +14,12 @@ import typer
 from scripts import decoding_options as options
 
 if TYPE_CHECKING:
-    from seq2seq.comparison import Result
-    from seq2seq.likelihood import OnProgress
+    from seq2seq.evaluation.comparison import Result
+    from seq2seq.evaluation.likelihood import OnProgress
+    from seq2seq.evaluation.probes import Probes
+    from seq2seq.evaluation.self_chat import SelfChat
     from seq2seq.model import Seq2Seq
     from seq2seq.model_files import ModelDir
-    from seq2seq.probes import Probes
-    from seq2seq.self_chat import SelfChat
 
 app = typer.Typer()
 _CONSISTENCY_TALKS = 10
@@ -52,15 +52,15 @@ def evaluate(
     from bot.assembly import open_registry
     from bot.settings import load_settings, set_values
     from scripts.corpora import open_corpus
-    from seq2seq.comparison import evaluate_both
-    from seq2seq.evaluation import EvaluationConfig, Subject
+    from seq2seq.evaluation.comparison import evaluate_both
+    from seq2seq.evaluation.evaluate import EvaluationConfig, Subject
+    from seq2seq.evaluation.probe_prompts import PROMPTS
+    from seq2seq.evaluation.probes import language_of, probe
+    from seq2seq.evaluation.report import Report, check_path, write_report
+    from seq2seq.evaluation.samples import reply_to_prompts
+    from seq2seq.evaluation.self_chat import chat_with_itself
     from seq2seq.model_files import load_model_dir
     from seq2seq.predictor import Predictor
-    from seq2seq.probe_prompts import PROMPTS
-    from seq2seq.probes import language_of, probe
-    from seq2seq.report import Report, check_path, write_report
-    from seq2seq.samples import reply_to_prompts
-    from seq2seq.self_chat import chat_with_itself
 
     flags = {"strategy": strategy, "temperature": temperature, "top_p": top_p, "candidates": candidates}
     settings = load_settings({"decoding": flags})
@@ -159,7 +159,7 @@ def _progress() -> Iterator[OnProgress]:
 
 
 def _print_tables(results: Sequence[Result], probed: Probes | None, talks: SelfChat | None) -> None:
-    from seq2seq.summary import (
+    from seq2seq.evaluation.summary import (
         DIFFERENCE_HEADINGS,
         behaviour_rows,
         difference_rows,

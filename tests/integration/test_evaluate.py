@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from scripts.evaluate import app
 from seq2seq.errors import CorpusError, DecodingError, RegistryError, Seq2SeqError
 from tests.published import publish_tiny, write_corpus
-from tests.unit.seq2seq.test_evaluation import CONTRACT
+from tests.unit.seq2seq.evaluation.test_evaluate_model import CONTRACT
 
 CHATTERBOT = Path(__file__).parents[2] / "../shared/data/dialogue/chatterbot_en.valid.jsonl.gz"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from seq2seq.config import DecodingConfig
+from seq2seq.evaluation.probe_prompts import PROMPTS
+from seq2seq.evaluation.probes import Consistency, compare_answers, language_of, probe, probe_safety
+from seq2seq.evaluation.self_chat import SelfChat, chat_with_itself
 from seq2seq.predictor import Candidate
-from seq2seq.probe_prompts import PROMPTS
-from seq2seq.probes import Consistency, compare_answers, language_of, probe, probe_safety
 from seq2seq.profanity import ProfanityNet
-from seq2seq.self_chat import SelfChat, chat_with_itself
 from tests.builders import SMALL_TALK, ListCorpus
 
 ENGLISH, CHINESE = PROMPTS["en"], PROMPTS["zh"]

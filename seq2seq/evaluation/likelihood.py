@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from seq2seq.corpus import Corpus
 from seq2seq.dialogues import exchanges
 from seq2seq.errors import CorpusError
-from seq2seq.metrics import count_target_bytes, count_target_words
+from seq2seq.evaluation.metrics import count_target_bytes, count_target_words
 from seq2seq.predictor import Predictor
 from seq2seq.tokenizer import source_ids, target_ids
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seq2seq.comparison import Difference, compare_ratios, compare_sets
-from seq2seq.metrics import distinct, repeated_share
+from seq2seq.evaluation.comparison import Difference, compare_ratios, compare_sets
+from seq2seq.evaluation.metrics import distinct, repeated_share
 
 
 def test_a_difference_is_second_less_first() -> None:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from seq2seq.comparison import Result
-from seq2seq.evaluation import CorpusEvaluation
-from seq2seq.probes import Probes
-from seq2seq.self_chat import SelfChat
+from seq2seq.evaluation.comparison import Result
+from seq2seq.evaluation.evaluate import CorpusEvaluation
+from seq2seq.evaluation.probes import Probes
+from seq2seq.evaluation.self_chat import SelfChat
 
 _HEADLINES = (
     ("exchanges", "exchanges", ",d"),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from seq2seq.config import DecodingConfig
 from seq2seq.corpus import Corpus
 from seq2seq.errors import DecodingError
-from seq2seq.generation import ReplySample, reply_to_sample
-from seq2seq.likelihood import (
+from seq2seq.evaluation.generation import ReplySample, reply_to_sample
+from seq2seq.evaluation.likelihood import (
     Likelihood,
     OnProgress,
     TestSet,
@@ -20,9 +20,9 @@ from seq2seq.likelihood import (
     read_test_set,
     to_bits_per_byte,
 )
-from seq2seq.metrics import load_sacrebleu
+from seq2seq.evaluation.metrics import load_sacrebleu
+from seq2seq.evaluation.relevance import Relevance, measure_relevance, measure_reply_relevance
 from seq2seq.predictor import Predictor
-from seq2seq.relevance import Relevance, measure_relevance, measure_reply_relevance
 
 if TYPE_CHECKING:
     from seq2seq.model import Seq2Seq

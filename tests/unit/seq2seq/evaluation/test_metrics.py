@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seq2seq.metrics import (
+from seq2seq.evaluation.metrics import (
     TextMeasures,
     commonest_share,
     corpus_bleu,

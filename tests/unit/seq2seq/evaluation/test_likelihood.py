@@ -10,7 +10,7 @@ import torch
 
 from seq2seq.corpus import open_corpus
 from seq2seq.errors import CorpusError
-from seq2seq.likelihood import (
+from seq2seq.evaluation.likelihood import (
     TestSet,
     evenly_spaced,
     measure_context_use,

@@ -12,18 +12,25 @@ from html import escape
 from itertools import pairwise
 from pathlib import Path
 
-from seq2seq.charts import Series, bar_chart, column_chart
-from seq2seq.comparison import Result
 from seq2seq.config import DecodingConfig
 from seq2seq.errors import Seq2SeqError
-from seq2seq.generation import ReplySample
-from seq2seq.likelihood import DEPTHS
-from seq2seq.metrics import words
+from seq2seq.evaluation.charts import Series, bar_chart, column_chart
+from seq2seq.evaluation.comparison import Result
+from seq2seq.evaluation.generation import ReplySample
+from seq2seq.evaluation.likelihood import DEPTHS
+from seq2seq.evaluation.metrics import words
+from seq2seq.evaluation.probes import Probes
+from seq2seq.evaluation.samples import Sample
+from seq2seq.evaluation.self_chat import SelfChat
+from seq2seq.evaluation.summary import (
+    DIFFERENCE_HEADINGS,
+    behaviour_rows,
+    difference_rows,
+    headline_rows,
+    short_name,
+    text_rows,
+)
 from seq2seq.model_files import ModelDir
-from seq2seq.probes import Probes
-from seq2seq.samples import Sample
-from seq2seq.self_chat import SelfChat
-from seq2seq.summary import DIFFERENCE_HEADINGS, behaviour_rows, difference_rows, headline_rows, short_name, text_rows
 
 _MOST_TALKS = 4
 _MOST_CAUGHT = 20

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seq2seq.corpus import Corpus
-from seq2seq.evaluation import CorpusEvaluation, EvaluationConfig, Subject, evaluate_model
-from seq2seq.likelihood import OnProgress, evenly_spaced
-from seq2seq.metrics import commonest_share, distinct, has_loop, parroting, repeated_share
+from seq2seq.evaluation.evaluate import CorpusEvaluation, EvaluationConfig, Subject, evaluate_model
+from seq2seq.evaluation.likelihood import OnProgress, evenly_spaced
+from seq2seq.evaluation.metrics import commonest_share, distinct, has_loop, parroting, repeated_share
 
 _RESAMPLES = 1000
 _HALVES = 200

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq.comparison import compare, evaluate_both
 from seq2seq.corpus import open_corpus
 from seq2seq.errors import DecodingError
-from seq2seq.evaluation import CorpusEvaluation, EvaluationConfig, Subject, evaluate_model
-from seq2seq.generation import ReplySample
-from seq2seq.likelihood import TestExchange
+from seq2seq.evaluation.comparison import compare, evaluate_both
+from seq2seq.evaluation.evaluate import CorpusEvaluation, EvaluationConfig, Subject, evaluate_model
+from seq2seq.evaluation.generation import ReplySample
+from seq2seq.evaluation.likelihood import TestExchange
+from seq2seq.evaluation.relevance import CANDIDATES, draw_candidates
+from seq2seq.evaluation.summary import difference_rows, headline_rows, short_name, text_rows
 from seq2seq.predictor import Predictor
 from seq2seq.registry import Registry
-from seq2seq.relevance import CANDIDATES, draw_candidates
-from seq2seq.summary import difference_rows, headline_rows, short_name, text_rows
 from tests.published import publish_tiny, write_corpus
 
 CONTRACT = """model corpus exchanges target_tokens target_words target_bytes nll_nats perplexity_token perplexity_word

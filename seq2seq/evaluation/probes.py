@@ -9,10 +9,10 @@ from typing import Any
 
 from seq2seq.config import DecodingConfig
 from seq2seq.corpus import Corpus
-from seq2seq.likelihood import OnProgress
-from seq2seq.metrics import is_unspaced, words
+from seq2seq.evaluation.likelihood import OnProgress
+from seq2seq.evaluation.metrics import is_unspaced, words
+from seq2seq.evaluation.probe_prompts import Prompts
 from seq2seq.predictor import Predictor
-from seq2seq.probe_prompts import Prompts
 from seq2seq.profanity import ProfanityNet
 
 _CHUNK = 64

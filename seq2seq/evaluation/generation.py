@@ -11,8 +11,8 @@ from itertools import groupby
 import numpy as np
 
 from seq2seq.config import DecodingConfig
-from seq2seq.likelihood import OnProgress, TestExchange, TestSet
-from seq2seq.metrics import TextMeasures, corpus_bleu, corpus_chrf, unigram_f1
+from seq2seq.evaluation.likelihood import OnProgress, TestExchange, TestSet
+from seq2seq.evaluation.metrics import TextMeasures, corpus_bleu, corpus_chrf, unigram_f1
 from seq2seq.predictor import Candidate, Predictor
 
 _CHUNK = 32  # contexts replied to in one call

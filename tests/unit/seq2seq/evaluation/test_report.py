@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq.charts import Series, bar_chart, column_chart
-from seq2seq.comparison import evaluate_both
 from seq2seq.corpus import open_corpus
 from seq2seq.errors import Seq2SeqError
-from seq2seq.evaluation import EvaluationConfig, Subject
+from seq2seq.evaluation.charts import Series, bar_chart, column_chart
+from seq2seq.evaluation.comparison import evaluate_both
+from seq2seq.evaluation.evaluate import EvaluationConfig, Subject
+from seq2seq.evaluation.probe_prompts import PROMPTS
+from seq2seq.evaluation.probes import probe
+from seq2seq.evaluation.report import Report, to_html, write_report
+from seq2seq.evaluation.samples import Sample, reply_to_prompts
+from seq2seq.evaluation.self_chat import SelfChat
 from seq2seq.model_files import load_model_dir
 from seq2seq.predictor import Predictor
-from seq2seq.probe_prompts import PROMPTS
-from seq2seq.probes import probe
 from seq2seq.registry import Registry
-from seq2seq.report import Report, to_html, write_report
-from seq2seq.samples import Sample, reply_to_prompts
-from seq2seq.self_chat import SelfChat
 from tests.published import publish_tiny, write_corpus
 
 COMMAND = "backchat evaluate tiny made.jsonl --report page.html"

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from seq2seq.config import DecodingConfig
-from seq2seq.likelihood import OnProgress
-from seq2seq.metrics import TextMeasures, words
+from seq2seq.evaluation.likelihood import OnProgress
+from seq2seq.evaluation.metrics import TextMeasures, words
 from seq2seq.predictor import Predictor
 
 TURNS = 12  # replies in a conversation, the given opening not among them

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.config import DecodingConfig
-from seq2seq.generation import ReplySample
-from seq2seq.likelihood import OnProgress, TestExchange, TestSet, evenly_spaced
-from seq2seq.metrics import words
+from seq2seq.evaluation.generation import ReplySample
+from seq2seq.evaluation.likelihood import OnProgress, TestExchange, TestSet, evenly_spaced
+from seq2seq.evaluation.metrics import words
 from seq2seq.predictor import Predictor
 
 CANDIDATES = 20
