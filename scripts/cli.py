@@ -36,7 +36,7 @@ COMMANDS = {
     "generate": _Command("scripts.generate", "Write text on from a prompt, or a reply to it."),
     "models": _Command("scripts.models", "What was learned: list, show, promote, rollback, remove."),
     "import": _Command("scripts.imports", "Chat exports and corpora into the memory, or into a file."),
-    "logs": _Command("scripts.logs", "What was said: list, show, search, export, delete."),
+    "logs": _Command("scripts.logs", "What was said: list, show, replay, search, export, delete."),
     "privacy": _Command("scripts.privacy", "One person's data out, or gone: export, forget."),
     "bench": _Command("scripts.bench", "How fast this machine runs the model."),
     "doctor": _Command("scripts.doctor", "What is wrong with the set-up, and the fix for each."),

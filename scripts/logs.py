@@ -88,6 +88,7 @@ def show(
         else:
             raise StorageError(f"no conversation and no turn is called {which!r}; `backchat logs list` shows them")
         feedback = store.feedback(turns[0].conversation) if turns else {}
+        reasons = _reasons(store, turns) if why and not as_json else {}
     nothing = Feedback()
     if as_json:
         for turn in turns:
@@ -99,8 +100,28 @@ def show(
         _print(console, found.title, style="bold")
     for turn in turns:
         _print_turn(console, turn, feedback.get(turn.id, nothing), is_in_branch=turn.id in branch)
-        if why and turn.reply is not None:
-            _print_why(console, turn)
+        if turn.id in reasons:
+            _print(console, reasons[turn.id], style="dim")
+
+
+@app.command()
+def replay(turn_id: Annotated[int, typer.Argument(metavar="ID", help="The number of a reply's turn.")]) -> None:
+    """Make a reply again from its seed, settings, context and model."""
+    from bot.assembly import open_registry
+    from bot.replay import Replayer
+    from bot.screen import clean_line
+    from bot.settings import load_settings
+    from storage.errors import StorageError
+
+    settings = load_settings()
+    with _memory() as store:
+        turn = store.turn(turn_id)
+        if turn is None:
+            raise StorageError(f"no turn is called {turn_id}; `backchat logs show CONVERSATION` shows them")
+        reply = Replayer(store, open_registry(settings), settings.chat.persona).replay(turn)
+    print(clean_line(reply.text))
+    if reply.text != turn.text:
+        print(f"What was said then is another text: {clean_line(turn.text)}", file=sys.stderr)
 
 
 @app.command()
@@ -242,20 +263,15 @@ def _print_turn(console: Console, turn: Turn, feedback: Feedback, *, is_in_branc
         _print(console, f"    should be answered: {lesson}", style="yellow")
 
 
-def _print_why(console: Console, turn: Turn) -> None:
-    reply = turn.reply
-    assert reply is not None
-    made = f"{reply.model_id}, {reply.strategy}, seed {reply.seed}, {reply.tokens} tokens, {reply.latency_ms:.0f} ms"
-    _print(console, f"    {made}", style="dim")
-    settings = ", ".join(f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in reply.settings.items())
-    if settings:
-        _print(console, f"    {settings}", style="dim")
-    for rank, candidate in enumerate(reply.candidates, start=1):
-        terms = candidate.get("terms") or {}
-        numbers = {"score": candidate.get("score"), "log_prob": candidate.get("log_prob"), **terms}
-        shown = "  ".join(f"{name} {value:.3f}" for name, value in numbers.items() if isinstance(value, int | float))
-        _print(console, f"    {rank:>2}. {candidate.get('text', '')}", end="  ")
-        _print(console, shown, style="dim")
+def _reasons(store: ConversationStore, turns: Iterable[Turn]) -> dict[int, str]:
+    """Return how each of the bot's turns came to be, by its id."""
+    from bot.assembly import open_registry
+    from bot.replay import Replayer
+    from bot.settings import load_settings
+
+    settings = load_settings()
+    replayer = Replayer(store, open_registry(settings), settings.chat.persona)
+    return {turn.id: replayer.explain(turn) for turn in turns if turn.reply is not None}
 
 
 def _print(console: Console, text: str, *, style: str = "", end: str = "\n") -> None:

@@ -12,6 +12,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from bot.errors import BotError
 from scripts import logs, privacy
 from seq2seq.dialogues import Dialogue, DialogueTurn
 from storage.errors import StorageError
@@ -93,12 +94,23 @@ def test_why_prints_what_is_stored_of_a_reply(memory: ConversationStore) -> None
         {"text": "oh", "score": -0.5, "log_prob": None},
     )
     memory.add_reply(turn, "hi", record(settings={"top_p": 0.9, "stop": []}, candidates=candidates))
-    assert said("show", "2", "--why").splitlines()[1:] == [
-        "    m1, rank, seed 5, 3 tokens, 2 ms",
-        "    top_p 0.9, stop []",
-        "     1. hi  score -0.250  log_prob -1.500  reverse -2.000",
-        "     2. oh  score -0.500",
+    told = said("show", "2", "--why")
+    assert "model m1, strategy rank, seed 5, 3 tokens in 2 ms" in told
+    assert "settings: top_p 0.9, stop []" in told
+    assert [line.split()[0] for line in told.splitlines()[1:] if line.endswith(("  hi", "  oh"))] == [
+        "-0.25",
+        "-0.50",
     ]
+    assert "The model m1 is not loaded" in told
+
+
+def test_a_reply_whose_model_is_gone_cannot_be_made_again(memory: ConversationStore) -> None:
+    turn = memory.add_turn("ada/1", "hello", person=ADA)
+    reply = memory.add_reply(turn, "hi", record())
+    error = run("replay", str(reply.id)).exception
+    assert isinstance(error, BotError)
+    assert "m1" in str(error)
+    assert "is no reply of a model" in str(run("replay", str(turn.id)).exception)
 
 
 def test_nothing_that_was_said_reaches_the_terminal_as_an_order(memory: ConversationStore) -> None:
