@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -112,17 +112,25 @@ def train(
 
 def dry_run(request: TrainRequest, open_corpus: OpenCorpus = open_corpus) -> str:
     """Return what would be read, kept and dropped, and why."""
+    share = request.training.held_out_share
     corpora = [open_corpus(name) for name in request.corpora]
-    splits: list[tuple[str, Sequence[Corpus], Split]] = [("train", corpora, "train")]
-    if request.valid:
-        splits.append(("valid", [open_corpus(name) for name in request.valid], "all"))
-    else:
-        splits.append(("valid", corpora, "valid"))
-    reports = (
-        (name, survey(named, request.cleaning, held_out_share=request.training.held_out_share, split=split))
-        for name, named, split in splits
-    )
-    return "\n".join(f"{name}:\n{report.as_text()}" for name, report in reports)
+    train = survey(corpora, request.cleaning, held_out_share=share, split="train")
+    named = [open_corpus(name) for name in request.valid]
+    with _advice_on_validation(request):
+        valid = survey(named or corpora, request.cleaning, held_out_share=share, split="all" if named else "valid")
+    return f"train:\n{train.as_text()}\nvalid:\n{valid.as_text()}"
+
+
+@contextmanager
+def _advice_on_validation(request: TrainRequest) -> Iterator[None]:
+    """Say what to do where nothing is left to validate on."""
+    try:
+        yield
+    except CorpusError as error:
+        raise CorpusError(
+            f"nothing to validate on: {error}\nName a corpus for it with --valid, or hold out more than "
+            f"{request.training.held_out_share:.0%} with BACKCHAT_TRAINING__HELD_OUT_SHARE"
+        ) from error
 
 
 def _tokenizer(
@@ -157,13 +165,9 @@ def _datasets(
 
     train = build(corpora, "train")
     named = [open_corpus(name) for name in request.valid]
-    try:
-        return {"train": train, "valid": build(named, "all") if named else build(corpora, "valid")}
-    except CorpusError as error:
-        raise CorpusError(
-            f"nothing to validate on: {error}\nName a corpus for it with --valid, or hold out more than "
-            f"{request.training.held_out_share:.0%} with BACKCHAT_TRAINING__HELD_OUT_SHARE"
-        ) from error
+    with _advice_on_validation(request):
+        valid = build(named, "all") if named else build(corpora, "valid")
+    return {"train": train, "valid": valid}
 
 
 def _new_model(config: ModelConfig, training: TrainingConfig, parent: ModelDir | None) -> Seq2Seq:
