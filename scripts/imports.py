@@ -5,32 +5,21 @@ from __future__ import annotations
 import gzip
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from seq2seq.dialogues import Dialogue
     from seq2seq.importing import ImportRequest, Progress
+    from storage.store import ConversationStore
 
 app = typer.Typer()
 _BATCH_DIALOGUES = 500  # one transaction each
-
-
-class DialogueMemory(Protocol):
-    """What the memory does for imports."""
-
-    def import_dialogues(self, dialogues: Sequence[Dialogue]) -> int:
-        """Store dialogues in one transaction, each under its key, and return how many are new or have changed.
-
-        A dialogue that is there already is left alone, or replaced where it has grown since.
-        """
-
-    def close(self) -> None: ...
 
 
 @app.command("import")
@@ -64,6 +53,8 @@ def imports(
     ] = False,
 ) -> None:
     """Bring chat exports and corpora into the memory, or into a file to train on. Importing twice doubles nothing."""
+    from bot.assembly import open_store
+    from bot.settings import load_settings
     from seq2seq.errors import CorpusError
     from seq2seq.importing import ImportReport, ImportRequest, import_dialogues
 
@@ -81,7 +72,7 @@ def imports(
             write_jsonl(dialogues, to)
             kept = f"wrote {to}"
         else:
-            with closing(_open_memory()) as memory:
+            with closing(open_store(load_settings())) as memory:
                 kept = f"{remember(dialogues, memory):,} dialogues are new in the memory, or have grown"
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
@@ -89,7 +80,7 @@ def imports(
     print(kept, file=sys.stderr)
 
 
-def remember(dialogues: Iterable[Dialogue], memory: DialogueMemory) -> int:
+def remember(dialogues: Iterable[Dialogue], memory: ConversationStore) -> int:
     """Store dialogues in the memory, some hundred at a time; returns how many were new or had changed."""
     waiting = iter(dialogues)
     stored = 0
@@ -124,18 +115,6 @@ def write_jsonl(dialogues: Iterable[Dialogue], path: Path) -> None:
         raise CorpusError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         part.unlink(missing_ok=True)
-
-
-def _open_memory() -> DialogueMemory:
-    from bot.assembly import open_store
-    from bot.settings import load_settings
-    from seq2seq.errors import CorpusError
-
-    store = open_store(load_settings())
-    if not hasattr(store, "import_dialogues"):
-        store.close()
-        raise CorpusError("the memory takes no imports; pass --to FILE.jsonl and train on that file")
-    return cast(DialogueMemory, store)
 
 
 @contextmanager

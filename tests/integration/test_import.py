@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zipfile
-from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 
 from scripts import imports
 from seq2seq.corpus import open_corpus
-from seq2seq.dialogues import Dialogue, exchanges
+from seq2seq.dialogues import exchanges
 from seq2seq.errors import CorpusError
 from seq2seq.exports.notes import ChatNotes
 from seq2seq.readers import read_dialogues
+from storage.store import ConversationStore, StorageConfig
 
 EXPORTS = Path(__file__).parents[3] / "shared" / "data" / "exports"
 needs_samples = pytest.mark.skipif(
@@ -98,32 +99,27 @@ def test_file_to_write_must_be_a_corpus_of_its_own(chat: Path, tmp_path: Path) -
         run(chat, "--to", tmp_path / "nowhere" / "out.jsonl")
 
 
-class ListMemory:
-    """Keeps the memory's promise with a dict."""
+def test_memory_takes_dialogues_once_and_takes_in_what_has_grown(
+    chat: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BACKCHAT_HOME", str(tmp_path / "home"))
 
-    def __init__(self) -> None:
-        self.dialogues: dict[str, Dialogue] = {}
+    def remembered() -> list[str]:
+        with closing(
+            ConversationStore(StorageConfig(f"sqlite:///{tmp_path / 'home' / 'conversations.db'}"))
+        ) as store:
+            return [turn.text for talk in store.conversations() for turn in store.turns(talk.key)]
 
-    def import_dialogues(self, dialogues: Sequence[Dialogue]) -> int:
-        changed = [dialogue for dialogue in dialogues if self.dialogues.get(dialogue.key) != dialogue]
-        self.dialogues.update((dialogue.key, dialogue) for dialogue in changed)
-        return len(changed)
-
-    def close(self) -> None:
-        pass
-
-
-def test_memory_takes_dialogues_once_and_takes_in_what_has_grown(chat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    memory = ListMemory()
-    monkeypatch.setattr(imports, "_open_memory", lambda: memory)
     run(chat)
-    (first,) = memory.dialogues.values()
-    assert imports.remember([first], memory) == 0
+    once = remembered()
+    assert once
+    run(chat)
+    assert remembered() == once
     with chat.open("a", encoding="utf-8") as export:
         export.write("20.05.24, 10:09 - Ann: done\n")
     run(chat)
-    (grown,) = memory.dialogues.values()
-    assert (len(first.turns), len(grown.turns)) == (4, 5)
+    assert remembered() != once
+    assert any("done" in text for text in remembered())
 
 
 def test_phones_zip_is_read_without_its_media(chat: Path, tmp_path: Path) -> None:
