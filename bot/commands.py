@@ -17,7 +17,7 @@ from bot.errors import BotError
 from bot.screen import clean_line
 from bot.talk import Talk
 from bot.why import describe
-from seq2seq.config import STRATEGIES, DecodingConfig
+from seq2seq.config import STRATEGIES, STYLES, DecodingConfig
 from seq2seq.registry import RegistryEntry
 from storage.records import Turn
 
@@ -281,7 +281,7 @@ def _on_off(talk: Talk) -> Iterable[str]:
 
 
 def _settings_and_values(talk: Talk) -> Iterable[str]:
-    return [*_KINDS, *(f"strategy {strategy}" for strategy in STRATEGIES)]
+    return [*_KINDS, *(f"strategy {strategy}" for strategy in STRATEGIES), *(f"style {style}" for style in STYLES)]
 
 
 def _model_ids(talk: Talk) -> Iterable[str]:

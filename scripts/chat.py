@@ -36,6 +36,7 @@ def chat(
     conversation: Annotated[str | None, typer.Option(help="Talk in the conversation of this name.")] = None,
     off_record: Annotated[bool, typer.Option("--off-record", help="Nothing of the talk touches the disk.")] = False,
     strategy: options.Strategy = None,
+    style: options.Style = None,
     temperature: options.Temperature = None,
     top_k: options.TopK = None,
     top_p: options.TopP = None,
@@ -56,6 +57,7 @@ def chat(
 
     decoding = {
         "strategy": strategy,
+        "style": style,
         "temperature": temperature,
         "top_k": top_k,
         "top_p": top_p,

@@ -15,6 +15,7 @@ def _option(flag: str, text: str) -> typer.models.OptionInfo:
 
 
 Strategy = Annotated[str | None, _option("--strategy", "rank, sample, beam or greedy.")]
+Style = Annotated[str | None, _option("--style", "none, brief, detailed, curious or cheerful.")]
 Temperature = Annotated[float | None, _option("--temperature", "Below 1 safer, above 1 wilder.")]
 TopK = Annotated[int | None, _option("--top-k", "Draw from the k likeliest tokens only; 0 is off.")]
 TopP = Annotated[float | None, _option("--top-p", "Draw from the likeliest tokens that hold this share; 1 is off.")]

@@ -19,6 +19,7 @@ def generate(
     count: Annotated[int, typer.Option("--count", min=1, max=256, help="How many texts to write.")] = 1,
     model: Annotated[str | None, typer.Option(help="A model id, folder or name.")] = None,
     strategy: options.Strategy = None,
+    style: options.Style = None,
     temperature: options.Temperature = None,
     top_k: options.TopK = None,
     top_p: options.TopP = None,
@@ -34,6 +35,7 @@ def generate(
 
     flags = {
         "strategy": strategy,
+        "style": style,
         "temperature": temperature,
         "top_k": top_k,
         "top_p": top_p,

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from seq2seq.config import ModelConfig
 from seq2seq.dataset import Dataset
+from seq2seq.style import STYLE_LINES
 from seq2seq.tokenizer import PAD, START, reverse_source_ids, source_ids, target_ids
 
 
@@ -79,7 +80,7 @@ class EpochPlan:
     Every exchange is shown forwards once, and a random ``reverse_share`` of them also backwards: which turn
     does this response answer? A random ``last_turn_share`` is shown without the turns before the last one, so that
     beginnings of talks come from every corpus, and ``no_context_share`` without any: how likely is this response
-    by itself?
+    by itself? A random ``style_share`` has one of its response's styles in front.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class EpochPlan:
         reverse_share: float = 0.0,
         last_turn_share: float = 0.0,
         no_context_share: float = 0.0,
+        style_share: float = 0.0,
     ) -> None:
         self._dataset, self._config = dataset, config
         forward = np.arange(len(dataset))
@@ -101,6 +103,9 @@ class EpochPlan:
         chance = generator.random(len(self._rows))
         self._turns = np.where(chance < last_turn_share + no_context_share, 1, config.context_turns)
         self._turns[chance < no_context_share] = 0
+        bits = dataset.exchanges[self._rows, 5]
+        wanted = (generator.random(len(bits)) < style_share) & (self._turns > 0) & ~self._is_reverse
+        self._styles = np.where(wanted, _any_bit(bits, generator), -1)
         source, target = self._lengths()
         order = generator.permutation(len(self._rows))
         order = order[np.lexsort((target[order], source[order]))]
@@ -135,6 +140,7 @@ class EpochPlan:
                 config,
                 reverse=bool(self._is_reverse[n]),
                 context_turns=int(self._turns[n]),
+                style=int(self._styles[n]),
             )
             for n in numbers
         ]
@@ -149,6 +155,7 @@ class EpochPlan:
         first = np.maximum(first, response - self._turns)
         persona_end = np.where(self._turns == 0, persona, persona_end)
         source = 1 + marked[response] - marked[first] + marked[persona_end] - marked[persona]
+        source += np.where(self._styles >= 0, marked[self._styles + 1] - marked[self._styles], 0)
         source = np.where(self._is_reverse, 2 + turn[response], source)
         target = 1 + np.where(self._is_reverse, turn[response - 1], turn[response])
         return (
@@ -158,14 +165,21 @@ class EpochPlan:
 
 
 def exchange_ids(
-    dataset: Dataset, row: int, config: ModelConfig, *, reverse: bool = False, context_turns: int | None = None
+    dataset: Dataset,
+    row: int,
+    config: ModelConfig,
+    *,
+    reverse: bool = False,
+    context_turns: int | None = None,
+    style: int = -1,
 ) -> tuple[list[int], list[int]]:
     """Return source and target ids of one exchange, cut to the model's lengths.
 
     Args:
         context_turns: keep so many turns of the context; 0 leaves the persona out too.
+        style: number in ``STYLE_LINES`` of the line in front; none where negative.
     """
-    first, response, persona, persona_end, _ = dataset.exchanges[row].tolist()
+    first, response, persona, persona_end, _, _ = dataset.exchanges[row].tolist()
     reply = dataset.turn(response)
     if reverse:
         return (
@@ -176,7 +190,17 @@ def exchange_ids(
         first = max(first, response - context_turns)
     context = [dataset.turn(turn) for turn in range(first, response)]
     lines = [dataset.turn(turn) for turn in range(persona, persona_end)] if context_turns != 0 else []
+    if style >= 0:
+        lines.insert(0, dataset.turn(style))
     return (
         source_ids(context, config.max_source_tokens, lines),
         target_ids(reply, config.max_target_tokens),
     )
+
+
+def _any_bit(bits: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+    """Draw the number of one bit that is set in each value; -1 where none is."""
+    is_set = (bits[:, None] >> np.arange(len(STYLE_LINES))) & 1  # [n, styles]
+    draws = np.where(is_set == 1, generator.random(is_set.shape), -1.0)
+    chosen: NDArray[np.int64] = np.where(bits > 0, draws.argmax(axis=1), -1)
+    return chosen

@@ -12,6 +12,8 @@ from seq2seq.errors import CorpusError, DecodingError, TrainingError
 
 Strategy = Literal["rank", "sample", "beam", "greedy"]
 STRATEGIES: tuple[Strategy, ...] = ("rank", "sample", "beam", "greedy")
+Style = Literal["none", "brief", "detailed", "curious", "cheerful"]
+STYLES: tuple[Style, ...] = ("none", "brief", "detailed", "curious", "cheerful")
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,12 @@ class DecodingConfig:
     """How a reply is found. ``docs/decoding.md`` gives the fixed order in which the filters apply.
 
     Penalties of 1 (repetition) or 0 (presence, frequency) and cut-offs of 0 (top-k, min-p) or 1 (top-p,
-    typical-p) are off. ``*_weight`` are the coefficients of the rank strategy's score.
+    typical-p) are off. ``*_weight`` are the coefficients of the rank strategy's score. ``style`` steers models that
+    were trained with styles (``style_share``).
     """
 
     strategy: Strategy = "rank"
+    style: Style = "none"
     temperature: float = 0.8
     top_k: int = 0
     top_p: float = 0.95
@@ -93,6 +97,8 @@ class DecodingConfig:
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
             raise DecodingError(f"strategy must be one of {', '.join(STRATEGIES)}, got {self.strategy!r}")
+        if self.style not in STYLES:
+            raise DecodingError(f"style must be one of {', '.join(STYLES)}, got {self.style!r}")
         for name, low, high, claim in _DECODING_RANGES:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
@@ -141,7 +147,8 @@ class TrainingConfig:
     ``batch_size`` exchanges make a micro-batch, ``accumulation`` micro-batches an update (shared out among
     the processes under ``torchrun``). ``reverse_share`` is the share of exchanges that each epoch also shows
     backwards (Li et al. 2016, arXiv:1510.03055); ``last_turn_share`` and ``no_context_share`` of them are shown with
-    the last turn only, and with nothing before them. ``average_decay`` is that of the running average of weights.
+    the last turn only, and with nothing before them; ``style_share`` with one of their response's styles in front.
+    ``average_decay`` is that of the running average of weights.
     """
 
     minutes: float | None = None
@@ -160,6 +167,7 @@ class TrainingConfig:
     reverse_share: float = 0.2
     last_turn_share: float = 0.15
     no_context_share: float = 0.02
+    style_share: float = 0.15
     average_decay: float = 0.999
     patience: int = 6
     validations: int = 20
@@ -189,6 +197,7 @@ class TrainingConfig:
             "warmup_share",
             "last_turn_share",
             "no_context_share",
+            "style_share",
         ):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise TrainingError(f"training.{name} must be in [0, 1), got {getattr(self, name)!r}")

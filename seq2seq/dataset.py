@@ -25,25 +25,27 @@ from seq2seq.config import CleaningConfig
 from seq2seq.corpus import Corpus, FileCorpus
 from seq2seq.dialogues import Dialogue, is_held_out
 from seq2seq.errors import CorpusError
+from seq2seq.style import STYLE_LINES, style_bits
 from seq2seq.tokenizer import SPECIAL_TOKENS, Tokenizer, train_tokenizer
 
 Split = Literal["train", "valid", "all"]
 
-_FORMAT = 3
+_FORMAT = 4
 _BATCH_TURNS = 8192  # turns encoded in one call
 _BUCKET_ROWS = 4_000_000  # exchanges compared with one another at a time: about 300 MB
-_Row = tuple[int, int, int, int, int]
+_Row = tuple[int, int, int, int, int, int]
 
 
 class Dataset:
     """The tokens of many dialogues, and where in them the exchanges lie. Memory-mapped and read-only.
 
     Attributes:
-        tokens: uint16 or uint32 [n_tokens], all turns back to back, no control marks.
+        tokens: uint16 or uint32 [n_tokens], all turns back to back, no control marks. The first of them are
+            ``STYLE_LINES``.
         turns: int64 [n_turns + 1], offsets into ``tokens``.
-        exchanges: int64 [n, 5]: first context turn, response turn, first persona turn, end of the persona
-            turns (equal: none), number of the corpus in ``corpora``. The context is every turn from the
-            first to the one before the response.
+        exchanges: int64 [n, 6]: first context turn, response turn, first persona turn, end of the persona
+            turns (equal: none), number of the corpus in ``corpora``, styles of the response as bits. The
+            context is every turn from the first to the one before the response.
         corpora: names of the corpora, each once.
         report: what the cleaning kept and dropped.
     """
@@ -60,7 +62,7 @@ class Dataset:
             arrays = {name: _mapped(path, name, described) for name, described in self._header["arrays"].items()}
             self.tokens: NDArray[Any] = arrays["tokens"]
             self.turns: NDArray[np.int64] = arrays["turns"]
-            self.exchanges: NDArray[np.int64] = arrays["exchanges"].reshape(-1, 5)
+            self.exchanges: NDArray[np.int64] = arrays["exchanges"].reshape(-1, 6)
             self.corpora: tuple[str, ...] = tuple(self._header["corpora"])
             self.report = CleaningReport.from_dict(self._header["report"])
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -199,7 +201,7 @@ def _distinct(corpora: Sequence[Corpus]) -> list[Corpus]:
 class _Builder:
     """Streams turns and candidate exchanges to disk; ``finish`` compares the candidates and keeps the rest.
 
-    Candidates are three arrays: ``rows`` int64 [n, 5], as in ``Dataset.exchanges``, and the ``text_key`` of
+    Candidates are three arrays: ``rows`` int64 [n, 6], as in ``Dataset.exchanges``, and the ``text_key`` of
     their ``prompts`` and ``responses``, uint64 [n].
     """
 
@@ -220,6 +222,7 @@ class _Builder:
         self._candidates: list[tuple[_Row, int, int]] = []
         self._n_turns = self._n_tokens = 0
         self._write("turns", [0])
+        self._append(STYLE_LINES)
 
     def __enter__(self) -> _Builder:
         return self
@@ -250,7 +253,8 @@ class _Builder:
         first, _ = self._append([turn.text for turn in dialogue.turns])
         for number in kept:
             context = first + max(0, number - self._context_turns)
-            row = (context, first + number, *personas[dialogue.turns[number].speaker], corpus)
+            bits = style_bits(dialogue.turns[number].text)
+            row = (context, first + number, *personas[dialogue.turns[number].speaker], corpus, bits)
             self._candidates.append((row, traits[number - 1].key, traits[number].key))
         if len(self._texts) >= _BATCH_TURNS:
             self._flush()
@@ -262,7 +266,7 @@ class _Builder:
             How each array of the dataset lies on disk.
         """
         self._flush()
-        rows = self._read_back("rows").reshape(-1, 5)
+        rows = self._read_back("rows").reshape(-1, 6)
         keep = self._distinct_candidates(rows)
         for start in range(0, len(rows), _BUCKET_ROWS):
             part = slice(start, start + _BUCKET_ROWS)

@@ -17,6 +17,7 @@ from seq2seq.runtime import Runtime
 from seq2seq.scheduler import DecodingLoop, Job, Scheduler, Task
 from seq2seq.scoring import ManyScoring
 from seq2seq.search import Bans, BeamSearch, Continuation, Hypothesis, Program, Sampling
+from seq2seq.style import with_style
 from seq2seq.tokenizer import Tokenizer, reverse_source_ids, source_ids, target_ids
 
 _REVERSE_TOKENS = 24  # of the last turn, as many as are scored backwards
@@ -219,7 +220,7 @@ class Predictor:
         if prefix.strip():
             program = Continuation(self.tokenizer.encode(prefix), program)
         on_start(program)
-        yield [Job(self._source(turns, persona), program)]
+        yield [Job(self._source(turns, with_style(decoding.style, persona)), program)]
         found = self._allowed(program.hypotheses(), decoding)
         if decoding.strategy != "rank":
             return [self._candidate(hypothesis, decoding) for hypothesis in found]

@@ -167,6 +167,7 @@ class Trainer:
                 reverse_share=config.reverse_share,
                 last_turn_share=config.last_turn_share,
                 no_context_share=config.no_context_share,
+                style_share=config.style_share,
             )
             self._planned_epoch = progress.epoch
 

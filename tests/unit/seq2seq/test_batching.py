@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from seq2seq.batching import EpochPlan, exchange_ids, pad_batch
-from seq2seq.tokenizer import BACKWARD, END, FORWARD, ME, PAD, START, THEM
+from seq2seq.style import STYLE_LINES
+from seq2seq.tokenizer import BACKWARD, END, FORWARD, ME, PAD, PERSONA, START, THEM
 from tests.builders import SMALL_TALK, dataset_of, tiny_config, tokenizer_for
 
 TOKENIZER = tokenizer_for(SMALL_TALK)
@@ -48,6 +49,22 @@ def test_a_reverse_share_of_one_shows_every_exchange_backwards_too(tmp_path: Pat
     plan = EpochPlan(data, CONFIG, 64, np.random.default_rng(0), reverse_share=1.0)
     firsts = torch.cat([batch.source_ids[:, 0] for batch in plan.batches(0, 64)]).tolist()
     assert firsts.count(FORWARD) == firsts.count(BACKWARD) == len(data) == 12
+
+
+def test_a_share_of_an_epoch_has_a_style_of_its_response_in_front(tmp_path: Path) -> None:
+    data = dataset_of(
+        [["how are you", "very well, thank you!"]] * 400,
+        TOKENIZER,
+        tmp_path,
+    )
+    plan = EpochPlan(data, CONFIG, 8, np.random.default_rng(0), style_share=0.5)
+    batches = [batch for update in range(len(plan)) for batch in plan.batches(update, 8)]
+    fronts = [row[1] == PERSONA and row[: row.index(THEM)] for batch in batches for row in batch.source_ids.tolist()]
+    styles = {style: [FORWARD, PERSONA, *TOKENIZER.encode(style)] for style in STYLE_LINES}
+    assert fronts.count(False) / len(fronts) == pytest.approx(0.5, abs=0.1)
+    assert {tuple(front) for front in fronts if front} == {tuple(styles["brief"]), tuple(styles["cheerful"])}
+    mixed = [batch for batch in batches if len(set(batch.source_lengths.tolist())) > 1]
+    assert len(mixed) <= 3, "sources of one length belong into one batch, but for what is left over"
 
 
 def test_shares_of_an_epoch_are_shown_with_the_last_turn_or_with_nothing(tmp_path: Path) -> None:
