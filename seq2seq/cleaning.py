@@ -20,6 +20,7 @@ _LINK = re.compile(
     r"https?:|\bwww\.\w|[^\s@]@[\w-]+\.\w|\b[\w-]+\.(?:com|org|net|edu|gov|io|co\.uk|ly|tv)\b", re.IGNORECASE
 )
 _LETTER = re.compile(r"[^\W\d_]")
+_HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]+")
 _PUNCTUATION = re.compile(r"[^\w\s]+")
 # Scripts without blanks, and how many of their characters make a word on average.
 _UNSPACED = (
@@ -35,6 +36,8 @@ FILTERS: dict[str, str] = {
     "drop_links": "a link or an e-mail address",
     "drop_letterless": "no letter in the response",
     "drop_non_ascii": "most of the response is not ASCII",
+    "drop_traditional": "a Chinese character that is not simplified",
+    "drop_phrases": "a phrase to keep out",
     "drop_profanity": "profanity",
     "drop_repeated_pairs": "the same pair once more",
     "max_pairs_per_response": "too many pairs with this response",
@@ -110,6 +113,8 @@ class TurnTraits(NamedTuple):
     has_letter: bool
     is_profane: bool
     is_non_ascii: bool
+    is_traditional: bool
+    has_phrase: bool
     key: int
 
 
@@ -118,6 +123,7 @@ class Cleaner:
 
     def __init__(self, config: CleaningConfig) -> None:
         self._config = config
+        self._phrases = [phrase.lower() for phrase in config.drop_phrases]
         self._net = ProfanityNet(config.profanity_languages) if config.drop_profanity else None
 
     def traits(self, text: str) -> TurnTraits:
@@ -128,6 +134,8 @@ class Cleaner:
             has_letter=_LETTER.search(text) is not None,
             is_profane=self._net is not None and self._net.catches(text),
             is_non_ascii=not text.isascii() and 2 * sum(map(str.isascii, text)) < len(text),
+            is_traditional=self._config.drop_traditional and is_traditional(text),
+            has_phrase=any(phrase in text.lower() for phrase in self._phrases),
             key=text_key(text),
         )
 
@@ -146,6 +154,10 @@ class Cleaner:
             return "drop_letterless"
         if config.drop_non_ascii and response.is_non_ascii:
             return "drop_non_ascii"
+        if prompt.is_traditional or response.is_traditional:
+            return "drop_traditional"
+        if prompt.has_phrase or response.has_phrase:
+            return "drop_phrases"
         if config.drop_profanity and (prompt.is_profane or response.is_profane):
             return "drop_profanity"
         return None
@@ -162,6 +174,15 @@ def count_words(text: str) -> int:
         words += count / per_word
     spaced = sum(1 for piece in text.split() if _LETTER.search(piece) or piece.isdigit())
     return spaced + int(words + 0.5) if words else len(text.split())
+
+
+def is_traditional(text: str) -> bool:
+    """Return whether a Chinese character is none of the 6,763 simplified ones of GB 2312; rare ones count too."""
+    try:
+        "".join(_HAN.findall(text)).encode("gb2312")
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def text_key(text: str) -> int:

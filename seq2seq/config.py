@@ -208,7 +208,8 @@ class CleaningConfig:
     """The filters, in the order in which they are asked. The first that objects is counted.
 
     The prompt is the last turn before the response. A word is what stands between blanks; of scripts
-    without blanks, what ``count_words`` says. Two pairs are the same when they differ in case and
+    without blanks, what ``count_words`` says. ``drop_traditional`` keeps simplified Chinese only; ``drop_phrases``
+    are topics to keep out, in any letter case. Two pairs are the same when they differ in case and
     punctuation only, and so are two responses.
     """
 
@@ -218,6 +219,8 @@ class CleaningConfig:
     drop_links: bool = True
     drop_letterless: bool = True
     drop_non_ascii: bool = False
+    drop_traditional: bool = False
+    drop_phrases: tuple[str, ...] = ()
     drop_profanity: bool = True
     profanity_languages: tuple[str, ...] = ("english", "chinese")
     drop_repeated_pairs: bool = True

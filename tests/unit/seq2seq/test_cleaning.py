@@ -75,6 +75,21 @@ def test_other_scripts_go_only_where_that_is_asked() -> None:
     assert objection("hi", "我很好") is None
 
 
+def test_simplified_script_alone_can_be_kept() -> None:
+    simplified = CleaningConfig(drop_traditional=True)
+    assert objection("你会说什么语言？😀", "I say 我说中文。", simplified) is None
+    assert objection("你好", "我說中文", simplified) == "drop_traditional"
+    assert objection("你會嗎", "我会", simplified) == "drop_traditional"
+    assert objection("你會嗎", "我會", CleaningConfig()) is None
+
+
+def test_phrases_to_keep_out_are_found_in_any_case() -> None:
+    sober = CleaningConfig(drop_phrases=("Bunny war",))
+    assert objection("so?", "tell me of the BUNNY WARs", sober) == "drop_phrases"
+    assert objection("the bunny war", "well", sober) == "drop_phrases"
+    assert objection("the bunny", "at war", sober) is None
+
+
 @pytest.mark.parametrize(
     ("text", "count"),
     [
