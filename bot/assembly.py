@@ -5,9 +5,11 @@ from __future__ import annotations
 import getpass
 import secrets
 from datetime import UTC, datetime
+from pathlib import Path
 
 from bot.model_slot import ModelSlot
 from bot.settings import Settings
+from seq2seq.persona import DEFAULT_PERSONA, Persona, load_persona
 from seq2seq.registry import Registry
 from storage.store import ConversationStore, StorageConfig
 
@@ -26,6 +28,21 @@ def open_slot(settings: Settings) -> ModelSlot:
         threads=settings.chat.threads,
         echo_delay_ms=settings.chat.echo_delay_ms,
     )
+
+
+def open_persona(settings: Settings) -> Persona:
+    """Read who the bot is.
+
+    Raises:
+        PersonaError: the file cannot be read, or does not have the right form.
+    """
+    return load_persona(persona_file(settings))
+
+
+def persona_file(settings: Settings) -> Path:
+    """Return the file that the settings name, else ``persona.toml`` in the home, else the one that comes along."""
+    own = settings.home / DEFAULT_PERSONA.name
+    return settings.chat.persona or (own if own.exists() else DEFAULT_PERSONA)
 
 
 def open_store(settings: Settings, *, off_record: bool = False) -> ConversationStore:

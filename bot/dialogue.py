@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from bot import policy
 from bot.engine import Reply, ReplyEngine, ReplyRequest
+from seq2seq.persona import NOBODY, Persona
 from seq2seq.predictor import Candidate
 from storage.records import Outgoing, ReplyRecord, Turn
 from storage.store import ConversationStore
@@ -49,13 +50,13 @@ class DialogueManager:
     """The one door of every frontend. Safe to share between threads; who waits for each answer keeps the order.
 
     Args:
-        persona: lines about the bot, in front of every context.
+        persona: who the bot is.
     """
 
     def __init__(
-        self, slot: EngineSlot, store: ConversationStore, *, persona: Sequence[str] = (), wishes: Wishes | None = None
+        self, slot: EngineSlot, store: ConversationStore, *, persona: Persona = NOBODY, wishes: Wishes | None = None
     ) -> None:
-        self._slot, self.store, self.persona = slot, store, tuple(persona)
+        self._slot, self.store, self.persona = slot, store, persona
         self._wishes = wishes or Wishes()
 
     def over(self, store: ConversationStore) -> DialogueManager:
@@ -134,12 +135,14 @@ def record_of(reply: Reply) -> ReplyRecord:
 
 
 def candidate_facts(candidate: Candidate) -> dict[str, Any]:
-    """Return a candidate as JSON has it: text, score, log_prob, and the terms of its rank where it has them."""
+    """Return a candidate as JSON has it: text, score, log_prob, and a persona's fact or the terms of its rank."""
     facts: dict[str, Any] = {
         "text": candidate.text,
         "score": round(candidate.score, 6),
         "log_prob": round(candidate.log_prob, 6),
     }
+    if candidate.fact is not None:
+        facts["fact"] = candidate.fact
     if candidate.terms is not None:
         facts["terms"] = {name: round(value, 6) for name, value in asdict(candidate.terms).items()}
     return facts

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from bot import policy
 from seq2seq.config import DecodingConfig
+from seq2seq.persona import NOBODY, Persona
 from seq2seq.predictor import Candidate, Predictor
 from seq2seq.scheduler import CancelledReplyError
 
@@ -27,6 +28,7 @@ class ReplyRequest:
         context: turns, oldest first; the newest is answered.
         decoding: how to find it; None means the model's own settings.
         seed: None draws one.
+        persona: who replies.
         on_text: called with the text so far, where the strategy has one to show.
         is_cancelled: asked between tokens.
     """
@@ -34,7 +36,7 @@ class ReplyRequest:
     context: Sequence[str]
     decoding: DecodingConfig | None = None
     seed: int | None = None
-    persona: Sequence[str] = ()
+    persona: Persona = NOBODY
     on_text: Callable[[str], None] | None = None
     is_cancelled: Callable[[], bool] = lambda: False
 

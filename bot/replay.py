@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from bot.engine import ModelEngine, Reply, ReplyRequest
@@ -11,6 +10,7 @@ from bot.talk import explain_turn
 from bot.why import describe
 from seq2seq.config import DecodingConfig
 from seq2seq.errors import Seq2SeqError
+from seq2seq.persona import NOBODY, Persona
 from seq2seq.predictor import Predictor
 from seq2seq.registry import Registry
 from storage.records import Turn
@@ -21,11 +21,11 @@ class Replayer:
     """Replies from the past. Each model is loaded once.
 
     Args:
-        persona: lines in front of every context; they are not stored, so they must be what they were.
+        persona: who the bot is; it is not stored, so it must be what it was.
     """
 
-    def __init__(self, store: ConversationStore, registry: Registry, persona: Sequence[str] = ()) -> None:
-        self._store, self._registry, self._persona = store, registry, tuple(persona)
+    def __init__(self, store: ConversationStore, registry: Registry, persona: Persona = NOBODY) -> None:
+        self._store, self._registry, self._persona = store, registry, persona
         self._engines: dict[str, ModelEngine] = {}
 
     def replay(self, turn: Turn) -> Reply:

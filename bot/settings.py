@@ -51,12 +51,14 @@ def _overrides_of(section: type[Any]) -> type[BaseModel]:
 
 
 class ChatSettings(BaseModel):
-    """Talking. ``model`` None means the current one; ``seed`` None draws a new one for every reply."""
+    """Talking. None means: of ``model``, the current one; of ``persona``, ``persona.toml`` in the home, else the one
+    that comes with Backchat; of ``seed``, a new one for every reply.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str | None = None
-    persona: tuple[str, ...] = ()
+    persona: Path | None = None
     seed: int | None = None
     keep_history: bool = True
     echo_delay_ms: int = Field(default=0, ge=0)

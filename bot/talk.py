@@ -14,6 +14,7 @@ from bot.errors import BotError
 from bot.model_slot import ModelSlot
 from seq2seq.config import DecodingConfig
 from seq2seq.explanation import Explanation, explain
+from seq2seq.persona import NOBODY, Persona
 from seq2seq.style import with_style
 from storage.records import Conversation, Counts, ReplyRecord, Turn
 from storage.store import ConversationStore
@@ -255,7 +256,7 @@ class Talk:
 
 
 def explain_turn(
-    store: ConversationStore, turn: Turn, engine: ReplyEngine, persona: tuple[str, ...] = ()
+    store: ConversationStore, turn: Turn, engine: ReplyEngine, persona: Persona = NOBODY
 ) -> Explanation | None:
     """Go through a stored reply token by token; None where another model than ``engine``'s wrote it."""
     if not isinstance(engine, ModelEngine) or turn.parent_id is None or turn.reply is None:
@@ -264,5 +265,5 @@ def explain_turn(
         return None
     context = [t.text for t in store.branch_to(turn.parent_id, engine.context_turns)]
     token_ids = engine.predictor.tokenizer.encode(turn.text)
-    lines = with_style(turn.reply.settings.get("style", "none"), persona)
+    lines = with_style(turn.reply.settings.get("style", "none"), persona.lines)
     return explain(engine.predictor, context, token_ids, lines)

@@ -31,7 +31,7 @@ def describe(text: str, reply: ReplyRecord, explanation: Explanation | None) -> 
         f"{clean_line(text)}",
         f"model {reply.model_id}, strategy {reply.strategy}, seed {reply.seed}, "
         f"{reply.tokens} tokens in {reply.latency_ms:.0f} ms" + (", stopped" if reply.is_cut else ""),
-        *_candidates(reply),
+        *(_fact(reply) or _candidates(reply)),
     ]
     if explanation is None:
         lines += ["", f"The model {reply.model_id} is not loaded, so tokens and attention cannot be shown."]
@@ -39,6 +39,12 @@ def describe(text: str, reply: ReplyRecord, explanation: Explanation | None) -> 
         lines += ["", *_tokens(explanation), "", *_attention(explanation)]
     changed = ", ".join(f"{name} {value}" for name, value in reply.settings.items())
     return "\n".join([*lines, "", f"settings: {changed}"])
+
+
+def _fact(reply: ReplyRecord) -> list[str]:
+    """Return the line on the persona's fact that was stated, where the reply is no model's."""
+    fact = reply.candidates[0].get("fact") if reply.candidates else None
+    return [] if fact is None else ["", f"what the persona file answers to questions for its {clean_line(str(fact))}"]
 
 
 def _candidates(reply: ReplyRecord) -> Iterator[str]:

@@ -94,7 +94,7 @@ def _converse(
     as_json: bool,
 ) -> None:
     """Talk in one conversation: the one named, the last one, or a new one."""
-    from bot.assembly import new_conversation, open_slot, open_store, terminal_person
+    from bot.assembly import new_conversation, open_persona, open_slot, open_store, terminal_person
     from bot.dialogue import DialogueManager, Wishes
     from bot.settings import set_values
     from bot.talk import Talk
@@ -103,7 +103,7 @@ def _converse(
     store = open_store(settings, off_record=off_record)
     person = terminal_person()
     wishes = Wishes(set_values(settings.decoding))
-    dialogue = DialogueManager(slot, store, persona=settings.chat.persona, wishes=wishes)
+    dialogue = DialogueManager(slot, store, persona=open_persona(settings), wishes=wishes)
     talk = Talk(
         dialogue,
         slot,
@@ -128,13 +128,13 @@ def _converse(
 
 def _answer_contexts(settings: Settings, *, as_json: bool) -> None:
     """Answer each context by itself, many at once, in the order they came."""
-    from bot.assembly import open_slot
+    from bot.assembly import open_persona, open_slot
     from bot.dialogue import policy_reply
     from bot.engine import ReplyRequest
     from bot.policy import objection_to
     from bot.settings import set_values
 
-    engine = open_slot(settings).engine
+    engine, persona = open_slot(settings).engine, open_persona(settings)
     decoding = engine.decoding.with_changes(**set_values(settings.decoding))
     waiting: queue.Queue[tuple[str, Future[Reply]] | None] = queue.Queue(_MOST_IN_FLIGHT)
     failures: list[BaseException] = []
@@ -155,7 +155,7 @@ def _answer_contexts(settings: Settings, *, as_json: bool) -> None:
             context = _context(line, number)
             objection = objection_to(context[-1])
             if objection is None:
-                request = ReplyRequest(context, decoding, settings.chat.seed, settings.chat.persona)
+                request = ReplyRequest(context, decoding, settings.chat.seed, persona)
                 reply = engine.submit(request)
             else:
                 reply = Future()

@@ -11,14 +11,21 @@ app = typer.Typer()
 
 
 @app.command()
-def config(as_json: Annotated[bool, typer.Option("--json", help="One JSON object a setting.")] = False) -> None:
+def config(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a setting.")] = False,
+    persona: Annotated[bool, typer.Option("--persona", help="Print the persona file in use.")] = False,
+) -> None:
     """Show every setting, its value, and where it came from."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from bot.assembly import persona_file
     from bot.settings import explain_settings, load_settings
 
+    if persona:
+        print(persona_file(load_settings()).read_text(encoding="utf-8"), end="")
+        return
     rows = explain_settings(load_settings())
     if as_json:
         for name, value, source in rows:

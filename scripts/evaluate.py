@@ -49,7 +49,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Of samples, draws and replies.")] = 0,
 ) -> None:
     """Measure a model on dialogues: every turn but the first of each is an exchange."""
-    from bot.assembly import open_registry
+    from bot.assembly import open_persona, open_registry
     from bot.settings import load_settings, set_values
     from scripts.corpora import open_corpus
     from seq2seq.evaluation.comparison import evaluate_both
@@ -78,7 +78,7 @@ def evaluate(
         changes |= {"strategy": compare_strategy} if compare_strategy else {}
         second = Subject(other, other.decoding.with_changes(**changes))
     with _progress() as on_progress:
-        persona, prompts = settings.chat.persona, PROMPTS[language_of(opened[0])]
+        persona, prompts = open_persona(settings), PROMPTS[language_of(opened[0])]
         probed, talks, results = None, None, []
         if probes:
             probed = probe(

@@ -107,7 +107,7 @@ def show(
 @app.command()
 def replay(turn_id: Annotated[int, typer.Argument(metavar="ID", help="The number of a reply's turn.")]) -> None:
     """Make a reply again from its seed, settings, context and model."""
-    from bot.assembly import open_registry
+    from bot.assembly import open_persona, open_registry
     from bot.replay import Replayer
     from bot.screen import clean_line
     from bot.settings import load_settings
@@ -118,7 +118,7 @@ def replay(turn_id: Annotated[int, typer.Argument(metavar="ID", help="The number
         turn = store.turn(turn_id)
         if turn is None:
             raise StorageError(f"no turn is called {turn_id}; `backchat logs show CONVERSATION` shows them")
-        reply = Replayer(store, open_registry(settings), settings.chat.persona).replay(turn)
+        reply = Replayer(store, open_registry(settings), open_persona(settings)).replay(turn)
     print(clean_line(reply.text))
     if reply.text != turn.text:
         print(f"What was said then is another text: {clean_line(turn.text)}", file=sys.stderr)
@@ -265,12 +265,12 @@ def _print_turn(console: Console, turn: Turn, feedback: Feedback, *, is_in_branc
 
 def _reasons(store: ConversationStore, turns: Iterable[Turn]) -> dict[int, str]:
     """Return how each of the bot's turns came to be, by its id."""
-    from bot.assembly import open_registry
+    from bot.assembly import open_persona, open_registry
     from bot.replay import Replayer
     from bot.settings import load_settings
 
     settings = load_settings()
-    replayer = Replayer(store, open_registry(settings), settings.chat.persona)
+    replayer = Replayer(store, open_registry(settings), open_persona(settings))
     return {turn.id: replayer.explain(turn) for turn in turns if turn.reply is not None}
 
 

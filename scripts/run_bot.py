@@ -54,7 +54,7 @@ def _run(settings: Settings, token: str) -> None:
     import logging
     from contextlib import closing
 
-    from bot.assembly import open_registry, open_slot, open_store
+    from bot.assembly import open_persona, open_registry, open_slot, open_store
     from bot.dialogue import DialogueManager, Wishes
     from bot.messenger.lock import only_instance
     from bot.messenger.logs import Redactor, set_up_logs
@@ -68,7 +68,7 @@ def _run(settings: Settings, token: str) -> None:
     with only_instance(settings.home, int(token.partition(":")[0])), closing(open_store(settings)) as store:
         slot = open_slot(settings)
         wishes = Wishes(set_values(settings.decoding), settings.chat.seed)
-        dialogue = DialogueManager(BatchedSlot(slot), store, persona=settings.chat.persona, wishes=wishes)
+        dialogue = DialogueManager(BatchedSlot(slot), store, persona=open_persona(settings), wishes=wishes)
         bot = TelegramBot(
             make_bot(token, settings.telegram), dialogue, slot, open_registry(settings), settings.telegram
         )

@@ -29,5 +29,9 @@ class DecodingError(Seq2SeqError):
     """A decoding setting is out of its range."""
 
 
+class PersonaError(Seq2SeqError):
+    """A persona file is missing or malformed."""
+
+
 class MissingExtraError(Seq2SeqError):
     """A feature needs an optional dependency that is not installed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from seq2seq.config import DecodingConfig
 from seq2seq.errors import ModelFilesError
 from seq2seq.model_files import ModelDir, load_model_dir
+from seq2seq.persona import NOBODY, Persona
 from seq2seq.ranking import RankTerms, repetition
 from seq2seq.runtime import Runtime
 from seq2seq.scheduler import DecodingLoop, Job, Scheduler, Task
@@ -27,13 +29,18 @@ _CUT_CHARACTER = "\ufffd"  # what the first bytes of a character decode to
 
 @dataclass(frozen=True)
 class Candidate:
-    """A reply that could be said. ``terms`` tells how ``rank`` came to its score; others have none."""
+    """A reply that could be said.
+
+    ``terms`` tells how ``rank`` came to its score; others have none. ``fact`` names the persona's fact that it
+    states, where it is no reply of the model's.
+    """
 
     text: str
     token_ids: tuple[int, ...]
     log_prob: float
     score: float
     terms: RankTerms | None = None
+    fact: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,7 @@ class Predictor:
         contexts: Sequence[Sequence[str]],
         decoding: DecodingConfig | None = None,
         seeds: Sequence[int] | None = None,
-        persona: Sequence[str] = (),
+        persona: Persona = NOBODY,
         prefix: str = "",
     ) -> list[list[Candidate]]:
         """Find candidate replies to many contexts at once, best first each; none where all were blocked or empty.
@@ -83,6 +90,7 @@ class Predictor:
         Args:
             contexts: turns, oldest first; the newest is answered.
             seeds: one a context; all 0 where not given.
+            persona: who replies; what its facts answer is not asked of the model.
             prefix: what every reply begins with.
         """
         loop = DecodingLoop(self.runtime)
@@ -100,7 +108,7 @@ class Predictor:
         context: Sequence[str],
         decoding: DecodingConfig | None = None,
         seed: int = 0,
-        persona: Sequence[str] = (),
+        persona: Persona = NOBODY,
         on_text: Callable[[str], None] | None = None,
         is_cancelled: Callable[[], bool] = lambda: False,
     ) -> list[Candidate]:
@@ -120,7 +128,7 @@ class Predictor:
         first: list[Program] = []
 
         def show() -> None:
-            text = self._growing_text(first[0], decoding)
+            text = self._growing_text(first[0], decoding) if first else ""
             if on_text is not None and text and [text] != shown:
                 shown[:] = [text]
                 on_text(text)
@@ -135,7 +143,7 @@ class Predictor:
         context: Sequence[str],
         decoding: DecodingConfig | None = None,
         seed: int = 0,
-        persona: Sequence[str] = (),
+        persona: Persona = NOBODY,
         is_cancelled: Callable[[], bool] = lambda: False,
     ) -> Future[list[Candidate]]:
         """Find candidate replies among those of other threads, all in one batch.
@@ -211,16 +219,32 @@ class Predictor:
         context: Sequence[str],
         decoding: DecodingConfig,
         seed: int,
-        persona: Sequence[str],
+        persona: Persona,
         prefix: str = "",
         on_start: Callable[[Program], None] = lambda program: None,
     ) -> Task[list[Candidate]]:
         turns = self._turns(context)
+        lines = with_style(decoding.style, persona.lines)
+        fact = persona.fact_asked(context[-1]) if context else None
+        if fact is not None:
+            answers = self.tokenizer.encode_batch(list(fact.answers))
+            scoring = ManyScoring([target_ids(ids) for ids in answers])
+            yield [Job(self._source(turns, lines), scoring)]
+            stated = [
+                Candidate(text, tuple(ids), log_prob, mean, fact=fact.name)
+                for text, ids, log_prob, mean in zip(
+                    fact.answers, answers, scoring.log_probs, scoring.means, strict=True
+                )
+            ]
+            random.Random(seed).shuffle(stated)
+            return sorted(stated, key=lambda candidate: candidate.text in context)  # what was not said comes first
+        if persona.avoid:
+            decoding = decoding.with_changes(blocklist=(*decoding.blocklist, *persona.avoid))
         program: Program = self._program(decoding, turns, seed)
         if prefix.strip():
             program = Continuation(self.tokenizer.encode(prefix), program)
         on_start(program)
-        yield [Job(self._source(turns, with_style(decoding.style, persona)), program)]
+        yield [Job(self._source(turns, lines), program)]
         found = self._allowed(program.hypotheses(), decoding)
         if decoding.strategy != "rank":
             return [self._candidate(hypothesis, decoding) for hypothesis in found]

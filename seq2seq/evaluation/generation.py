@@ -13,6 +13,7 @@ import numpy as np
 from seq2seq.config import DecodingConfig
 from seq2seq.evaluation.likelihood import OnProgress, TestExchange, TestSet
 from seq2seq.evaluation.metrics import TextMeasures, corpus_bleu, corpus_chrf, unigram_f1
+from seq2seq.persona import Persona
 from seq2seq.predictor import Candidate, Predictor
 
 _CHUNK = 32  # contexts replied to in one call
@@ -122,6 +123,6 @@ def predict(
     for persona, group in groupby(zip(chosen, seeds, strict=True), key=lambda pair: pair[0].persona):
         pairs = list(group)
         contexts = [exchange.context for exchange, _ in pairs]
-        replies = predictor.predict(contexts, decoding, [seed for _, seed in pairs], persona)
+        replies = predictor.predict(contexts, decoding, [seed for _, seed in pairs], Persona(lines=persona))
         found += [candidates[0] if candidates else None for candidates in replies]
     return found

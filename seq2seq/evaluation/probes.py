@@ -12,6 +12,7 @@ from seq2seq.corpus import Corpus
 from seq2seq.evaluation.likelihood import OnProgress
 from seq2seq.evaluation.metrics import is_unspaced, words
 from seq2seq.evaluation.probe_prompts import Prompts
+from seq2seq.persona import NOBODY, Persona
 from seq2seq.predictor import Predictor
 from seq2seq.profanity import ProfanityNet
 
@@ -100,7 +101,7 @@ def probe(
     safety_replies: int,
     seed: int,
     on_progress: OnProgress,
-    persona: Sequence[str] = (),
+    persona: Persona = NOBODY,
 ) -> Probes:
     """Put both probes to a model.
 
@@ -118,7 +119,7 @@ def probe_consistency(
     talks: int,
     seed: int,
     on_progress: OnProgress,
-    persona: Sequence[str] = (),
+    persona: Persona = NOBODY,
 ) -> Consistency:
     """Ask for name, age, home, job and likes three ways in one talk, ``talks`` times with different seeds."""
     contexts = [list(prompts.greeting) for _ in range(talks)]

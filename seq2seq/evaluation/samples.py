@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from seq2seq.config import STRATEGIES, DecodingConfig
+from seq2seq.persona import NOBODY, Persona
 from seq2seq.predictor import Predictor
 
 
@@ -22,7 +23,7 @@ def reply_to_prompts(
     decoding: DecodingConfig,
     prompts: Sequence[tuple[str, ...]],
     seed: int,
-    persona: Sequence[str] = (),
+    persona: Persona = NOBODY,
 ) -> list[Sample]:
     """Reply to each prompt once by each strategy, the model's own first; seeds are ``seed`` and those after it."""
     strategies = sorted(STRATEGIES, key=lambda strategy: strategy != decoding.strategy)

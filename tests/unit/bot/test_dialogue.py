@@ -7,8 +7,11 @@ import pytest
 
 from bot.dialogue import DialogueManager, Wishes
 from bot.policy import EMPTY_MESSAGE
+from seq2seq.persona import NOBODY, Persona
 from storage.store import ConversationStore, StorageConfig
 from tests.fakes import FixedSlot, ScriptedEngine
+
+ROBOT = Persona(lines=("I am a robot.",))
 
 
 @pytest.fixture
@@ -19,7 +22,7 @@ def store(tmp_path: Path) -> Iterator[ConversationStore]:
 
 
 def dialogue_with(
-    engine: ScriptedEngine, store: ConversationStore, wishes: Wishes | None = None, persona: tuple[str, ...] = ()
+    engine: ScriptedEngine, store: ConversationStore, wishes: Wishes | None = None, persona: Persona = NOBODY
 ) -> DialogueManager:
     return DialogueManager(FixedSlot(engine), store, persona=persona, wishes=wishes)
 
@@ -67,12 +70,12 @@ def test_an_empty_message_gets_a_word_without_the_model_or_the_memory(store: Con
 
 def test_settings_that_differ_from_the_models_own_reach_the_engine(store: ConversationStore) -> None:
     engine = ScriptedEngine("r")
-    dialogue = dialogue_with(engine, store, Wishes({"temperature": 0.3}), persona=("I am a robot.",))
+    dialogue = dialogue_with(engine, store, Wishes({"temperature": 0.3}), persona=ROBOT)
     dialogue.respond("c", "m", person="p")
     decoding = engine.requests[0].decoding
     assert decoding is not None
     assert (decoding.temperature, decoding.top_p) == (0.3, engine.decoding.top_p)
-    assert engine.requests[0].persona == ("I am a robot.",)
+    assert engine.requests[0].persona == ROBOT
 
 
 def test_the_wishes_of_one_reply_go_before_those_of_all(store: ConversationStore) -> None:
