@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -19,6 +19,9 @@ class EngineSlot(Protocol):
 
     @property
     def engine(self) -> ReplyEngine: ...
+
+    def engine_for(self, context: Sequence[str]) -> ReplyEngine:
+        """Return the engine that knows the language of a context."""
 
 
 @dataclass(frozen=True)
@@ -101,15 +104,15 @@ class DialogueManager:
             carry: makes the message that carries the reply to a messenger. It is stored together with the reply's
                 turn; where the update that it answers was answered before, that answer stays.
         """
-        engine = self._slot.engine
-        reply = engine.reply(self.request(turn, engine, wishes))
+        context = [t.text for t in self.store.branch_to(turn.id, self._slot.engine.context_turns)]
+        engine = self._slot.engine_for(context)
+        reply = engine.reply(self.request(context, engine, wishes))
         outgoing = carry(reply) if carry is not None else None
         return Answer(reply, self.store.add_reply(turn, reply.text, record_of(reply), outgoing=outgoing))
 
-    def request(self, turn: Turn, engine: ReplyEngine, wishes: Wishes | None = None) -> ReplyRequest:
-        """Return what the engine is asked in order to answer a stored turn."""
+    def request(self, context: Sequence[str], engine: ReplyEngine, wishes: Wishes | None = None) -> ReplyRequest:
+        """Return what the engine is asked in order to answer the newest turn of a context."""
         wishes = wishes or self._wishes
-        context = [t.text for t in self.store.branch_to(turn.id, engine.context_turns)]
         decoding = engine.decoding.with_changes(**{**self._wishes.decoding, **wishes.decoding})
         seed = self._wishes.seed if wishes.seed is None else wishes.seed
         return ReplyRequest(context, decoding, seed, self.persona, wishes.on_text, wishes.is_cancelled)

@@ -134,7 +134,9 @@ class Talk:
     def explain(self) -> tuple[Turn, Explanation | None]:
         """Return the last reply, and how it came to be token by token where its model is the one loaded."""
         turn = self.last_reply()
-        return turn, explain_turn(self.store, turn, self.engine, self._dialogue.persona)
+        engine = self.slot.engine_of(turn.model_id or "")
+        explanation = explain_turn(self.store, turn, engine, self._dialogue.persona) if engine is not None else None
+        return turn, explanation
 
     # Places
 

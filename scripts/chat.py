@@ -134,8 +134,7 @@ def _answer_contexts(settings: Settings, *, as_json: bool) -> None:
     from bot.policy import objection_to
     from bot.settings import set_values
 
-    engine, persona = open_slot(settings).engine, open_persona(settings)
-    decoding = engine.decoding.with_changes(**set_values(settings.decoding))
+    slot, persona, changes = open_slot(settings), open_persona(settings), set_values(settings.decoding)
     waiting: queue.Queue[tuple[str, Future[Reply]] | None] = queue.Queue(_MOST_IN_FLIGHT)
     failures: list[BaseException] = []
 
@@ -155,6 +154,8 @@ def _answer_contexts(settings: Settings, *, as_json: bool) -> None:
             context = _context(line, number)
             objection = objection_to(context[-1])
             if objection is None:
+                engine = slot.engine_for(context)
+                decoding = engine.decoding.with_changes(**changes)
                 request = ReplyRequest(context, decoding, settings.chat.seed, persona)
                 reply = engine.submit(request)
             else:

@@ -146,6 +146,10 @@ class Registry:
         hint = f"; near: {', '.join(near)}" if near else ""
         raise RegistryError(f"{name}: no such model{hint}. `backchat models list` shows all")
 
+    def shipped(self) -> list[str]:
+        """Return the names of the models that ship with the project."""
+        return [model_id for model_id, path in self._ids().items() if path.parent == self._shipped_dir]
+
     def entries(self) -> list[RegistryEntry]:
         """Return every model, shipped ones first, then by age; damaged ones with their problem."""
         current = self.current() or DEFAULT_MODEL

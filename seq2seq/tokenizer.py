@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from tokenizers import Tokenizer as _BPETokenizer
@@ -42,7 +43,7 @@ class Tokenizer:
     def vocab_size(self) -> int:
         return int(self._bpe.get_vocab_size())
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the tokenizer's own JSON: equal digests give equal ids."""
         return hashlib.sha256(self._bpe.to_str().encode()).hexdigest()

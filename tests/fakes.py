@@ -42,3 +42,6 @@ class FixedSlot:
 
     def __init__(self, engine: ScriptedEngine) -> None:
         self.engine = engine
+
+    def engine_for(self, context: Sequence[str]) -> ScriptedEngine:
+        return self.engine

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Protocol
 
+from bot.dialogue import EngineSlot
 from bot.engine import Reply, ReplyEngine, ReplyRequest
 from seq2seq.config import DecodingConfig
-
-
-class Slot(Protocol):
-    """Whatever holds the loaded model."""
-
-    @property
-    def engine(self) -> ReplyEngine: ...
 
 
 class BatchedEngine:
@@ -44,9 +38,12 @@ class BatchedEngine:
 class BatchedSlot:
     """A slot whose engine decodes in batches, whichever model is in it."""
 
-    def __init__(self, slot: Slot) -> None:
+    def __init__(self, slot: EngineSlot) -> None:
         self._slot = slot
 
     @property
     def engine(self) -> ReplyEngine:
         return BatchedEngine(self._slot.engine)
+
+    def engine_for(self, context: Sequence[str]) -> ReplyEngine:
+        return BatchedEngine(self._slot.engine_for(context))
