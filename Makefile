@@ -10,7 +10,7 @@ NICE_PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
 chat: $(VENV)/.chat
 	@$(BIN)/backchat chat
 
-test: $(VENV)/.dev postgres
+test: $(VENV)/.dev debian
 	$(BIN)/pytest
 
 check: lint
@@ -42,10 +42,13 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/pip
 	$(NICE_PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/.chat
 
-# The tests run a private PostgreSQL server where its programs are at hand; as root on Debian we fetch them.
-.PHONY: postgres
-postgres:
-	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1 || \
+# The tests run a private PostgreSQL server and a parser of grammar where these are at hand; as root on Debian we
+# fetch them.
+.PHONY: debian
+debian:
+	@{ ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1; } && \
+	command -v link-parser >/dev/null 2>&1 || \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql >/dev/null; \
-	else echo "PostgreSQL is not installed: its tests will be skipped" >&2; fi
+		apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql link-grammar >/dev/null; \
+	else echo "PostgreSQL or link-grammar is not installed: their tests will be skipped" >&2; fi

@@ -14,7 +14,7 @@ import typer
 from scripts import decoding_options as options
 
 if TYPE_CHECKING:
-    from seq2seq.evaluation.comparison import Result
+    from seq2seq.evaluation.comparison import Difference, Result
     from seq2seq.evaluation.likelihood import OnProgress
     from seq2seq.evaluation.probes import Probes
     from seq2seq.evaluation.self_chat import SelfChat
@@ -40,7 +40,8 @@ def evaluate(
     safety_replies: Annotated[int, typer.Option(min=1, help="Replies to hostile prompts under --probes.")] = 400,
     self_chat: Annotated[int, typer.Option(min=0, help="Let the model talk with itself so many times.")] = 0,
     compare: Annotated[str | None, typer.Option(help="A second model, on the same exchanges.")] = None,
-    compare_strategy: Annotated[str | None, typer.Option(help="The strategy of the second model.")] = None,
+    strategies: Annotated[bool, typer.Option("--strategies", help="Compare all four strategies.")] = False,
+    judges: Annotated[bool, typer.Option("--judges", help="Ask a parser and an embedder (extra dev).")] = False,
     skip_bad_lines: Annotated[bool, typer.Option("--skip-bad-lines", help="Leave out what cannot be read.")] = False,
     strategy: options.Strategy = None,
     temperature: options.Temperature = None,
@@ -52,8 +53,10 @@ def evaluate(
     from bot.assembly import open_persona, open_registry
     from bot.settings import load_settings, set_values
     from scripts.corpora import open_corpus
-    from seq2seq.evaluation.comparison import evaluate_both
+    from seq2seq.config import STRATEGIES
+    from seq2seq.evaluation.comparison import evaluate_all
     from seq2seq.evaluation.evaluate import EvaluationConfig, Subject
+    from seq2seq.evaluation.judges import Judges
     from seq2seq.evaluation.probe_prompts import PROMPTS
     from seq2seq.evaluation.probes import language_of, probe
     from seq2seq.evaluation.report import Report, check_path, write_report
@@ -72,11 +75,14 @@ def evaluate(
     directory = load_model_dir(registry.resolve(model))
     predictor = Predictor(directory, settings.chat.threads)
     decoding = predictor.decoding.with_changes(**changes)
-    first, second = Subject(predictor, decoding, _load_torch_model(directory) if fp32 else None), None
-    if compare or compare_strategy:
-        other = Predictor.load(registry.resolve(compare), settings.chat.threads) if compare else predictor
-        changes |= {"strategy": compare_strategy} if compare_strategy else {}
-        second = Subject(other, other.decoding.with_changes(**changes))
+    first, others = Subject(predictor, decoding, _load_torch_model(directory) if fp32 else None), []
+    if compare:
+        other = Predictor.load(registry.resolve(compare), settings.chat.threads)
+        others.append(Subject(other, other.decoding.with_changes(**changes)))
+    if strategies:
+        names = [name for name in STRATEGIES if name != decoding.strategy]
+        others += [Subject(predictor, decoding.with_changes(strategy=name)) for name in names]
+    panel = Judges() if judges else None
     with _progress() as on_progress:
         persona, prompts = open_persona(settings), PROMPTS[language_of(opened[0])]
         probed, talks, results = None, None, []
@@ -85,9 +91,9 @@ def evaluate(
                 predictor, decoding, prompts, _CONSISTENCY_TALKS, safety_replies, seed, on_progress, persona
             )
         if self_chat:
-            talks = chat_with_itself(predictor, decoding, prompts.openings, self_chat, seed, on_progress)
+            talks = chat_with_itself(predictor, decoding, prompts.openings, self_chat, seed, on_progress, persona)
         for corpus in opened:
-            results.append(evaluate_both(first, second, corpus, config, on_progress))
+            results.append(evaluate_all(first, others, corpus, config, on_progress, panel))
             if as_json:
                 print(json.dumps(_as_json(results[-1], probed, talks)), flush=True)
         if report is not None:
@@ -113,13 +119,16 @@ def _as_json(result: Result, probed: Probes | None, talks: SelfChat | None) -> d
         measures["probes"] = probed.as_dict()
     if talks is not None:
         measures["self_chat"] = talks.as_dict()
-    if result.second is not None:
-        differences = {
-            name: {"difference": one.difference, "low": one.low, "high": one.high}
-            for name, one in result.differences.items()
-        }
-        measures["compare"] = {**result.second.as_dict(), "differences": differences}
+    if result.comparisons:
+        measures["compare"] = [
+            {**one.second.as_dict(), "differences": {name: _bounds(found) for name, found in one.differences.items()}}
+            for one in result.comparisons
+        ]
     return measures
+
+
+def _bounds(found: Difference) -> dict[str, float]:
+    return {"difference": found.difference, "low": found.low, "high": found.high}
 
 
 def _spelled(context: typer.Context) -> str:
@@ -173,9 +182,9 @@ def _print_tables(results: Sequence[Result], probed: Probes | None, talks: SelfC
     _print_table(f"{firsts[0].model}, {firsts[0].strategy}", ["", *names], headline_rows(firsts))
     for name, result in zip(names, results, strict=True):
         _print_table(f"replies on {name}", ["", "model", "people"], text_rows(result.first))
-        if result.second is not None:
-            title = f"{result.second.model}, {result.second.strategy}, compared on {name}"
-            _print_table(title, ["", *DIFFERENCE_HEADINGS], difference_rows(result))
+        for comparison in result.comparisons:
+            title = f"{comparison.second.model}, {comparison.second.strategy}, compared on {name}"
+            _print_table(title, ["", *DIFFERENCE_HEADINGS], difference_rows(comparison))
     if rows := behaviour_rows(probed, talks):
         _print_table("behaviour", ["", ""], rows)
 

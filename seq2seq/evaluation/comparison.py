@@ -1,4 +1,4 @@
-"""Two models, or two ways of replying, on the same exchanges: each difference with a 95 % interval.
+"""Models, or ways of replying, on the same exchanges: each difference with a 95 % interval.
 
 What stands for each exchange by itself is resampled (Efron 1979); whole dialogues are drawn, since the exchanges
 of one dialogue are alike. Variety cannot be: an exchange drawn twice would count as a repetition. Its interval
@@ -9,13 +9,14 @@ comes from random halves of the sample, each without an exchange twice: their sp
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seq2seq.corpus import Corpus
 from seq2seq.evaluation.evaluate import CorpusEvaluation, EvaluationConfig, Subject, evaluate_model
+from seq2seq.evaluation.judges import Judges, Verdict
 from seq2seq.evaluation.likelihood import OnProgress, evenly_spaced
 from seq2seq.evaluation.metrics import commonest_share, distinct, has_loop, parroting, repeated_share
 
@@ -44,24 +45,37 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """Another model, or another way of replying, and how it differs from the first, by measure."""
+
+    second: CorpusEvaluation
+    differences: Mapping[str, Difference]
+
+
+@dataclass(frozen=True)
 class Result:
-    """One corpus: the evaluation of a model, and where asked for that of a second one with the differences."""
+    """One corpus: the evaluation of a model, and how others compare with it."""
 
     first: CorpusEvaluation
-    second: CorpusEvaluation | None = None
-    differences: Mapping[str, Difference] = field(default_factory=dict)
+    comparisons: Sequence[Comparison] = ()
 
 
-def evaluate_both(
-    first: Subject, second: Subject | None, corpus: Corpus, config: EvaluationConfig, on_progress: OnProgress
+def evaluate_all(
+    first: Subject,
+    others: Sequence[Subject],
+    corpus: Corpus,
+    config: EvaluationConfig,
+    on_progress: OnProgress,
+    judges: Judges | None = None,
 ) -> Result:
-    """Measure one model, or two on the same exchanges, on a corpus."""
-    one = evaluate_model(first, corpus, config, on_progress)
-    if second is None:
-        return Result(one)
-    same_model = one if second.predictor.model_id == first.predictor.model_id else None
-    other = evaluate_model(second, corpus, config, on_progress, same_model)
-    return Result(one, other, compare(one, other, config.seed))
+    """Measure a model on a corpus, and others on the same exchanges."""
+    one = evaluate_model(first, corpus, config, on_progress, judges=judges)
+    comparisons = []
+    for subject in others:
+        same_model = one if subject.predictor.model_id == first.predictor.model_id else None
+        other = evaluate_model(subject, corpus, config, on_progress, same_model, judges)
+        comparisons.append(Comparison(other, compare(one, other, config.seed)))
+    return Result(one, comparisons)
 
 
 def compare(first: CorpusEvaluation, second: CorpusEvaluation, seed: int = 0) -> dict[str, Difference]:
@@ -88,6 +102,8 @@ def compare(first: CorpusEvaluation, second: CorpusEvaluation, seed: int = 0) ->
         groups = [sampled[place] for place in evenly_spaced(len(sampled), first.reply_relevance.contexts)]
         hits = first.reply_relevance.combined, second.reply_relevance.combined
         found["reply_hits"] = compare_ratios(*hits, groups, seed)
+    if first.verdict is not None and second.verdict is not None:
+        found |= _compare_verdicts(first.verdict, second.verdict, sampled, seed)
     one, other, last_turns = first.sample.replies, second.sample.replies, first.sample.last_turns
     found["loop_share"] = compare_ratios(list(map(has_loop, one)), list(map(has_loop, other)), sampled, seed)
     copied = list(map(parroting, one, last_turns)), list(map(parroting, other, last_turns))
@@ -99,6 +115,16 @@ def compare(first: CorpusEvaluation, second: CorpusEvaluation, seed: int = 0) ->
         ("commonest_share", commonest_share),
     )
     found |= {name: compare_sets(one, other, measure, seed) for name, measure in sets}
+    return found
+
+
+def _compare_verdicts(first: Verdict, second: Verdict, sampled: Sequence[int], seed: int) -> dict[str, Difference]:
+    found = {}
+    if first.grammatical:
+        found["grammatical"] = compare_ratios(first.grammatical, second.grammatical, sampled, seed)
+    if first.nearest:
+        groups = [sampled[place] for place in evenly_spaced(len(sampled), len(first.nearest))]
+        found["nearest"] = compare_ratios(first.nearest, second.nearest, groups, seed)
     return found
 
 

@@ -10,6 +10,7 @@ from seq2seq.config import DecodingConfig
 from seq2seq.corpus import Corpus
 from seq2seq.errors import DecodingError
 from seq2seq.evaluation.generation import ReplySample, reply_to_sample
+from seq2seq.evaluation.judges import Judges, Verdict
 from seq2seq.evaluation.likelihood import (
     Likelihood,
     OnProgress,
@@ -58,7 +59,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class CorpusEvaluation:
-    """Everything measured of one model on one corpus. ``fp32_nll_nats`` is there where it was asked for."""
+    """Everything measured of one model on one corpus. ``fp32_nll_nats`` and ``verdict`` are there where asked for."""
 
     model: str
     strategy: str
@@ -69,6 +70,7 @@ class CorpusEvaluation:
     relevance: Relevance | None
     reply_relevance: Relevance | None
     fp32_nll_nats: float | None
+    verdict: Verdict | None = None
 
     @property
     def fp32_bits_per_byte(self) -> float | None:
@@ -114,6 +116,8 @@ class CorpusEvaluation:
             measures["reply_hits"] = self.reply_relevance.hits()
         if self.fp32_bits_per_byte is not None:
             measures["bits_per_byte_fp32"] = self.fp32_bits_per_byte
+        if self.verdict is not None:
+            measures["judges"] = self.verdict.as_dict()
         return measures
 
 
@@ -123,6 +127,7 @@ def evaluate_model(
     config: EvaluationConfig | None = None,
     on_progress: OnProgress = lambda what, done, total: None,
     same_model: CorpusEvaluation | None = None,
+    judges: Judges | None = None,
 ) -> CorpusEvaluation:
     """Measure a model on a corpus.
 
@@ -156,4 +161,5 @@ def evaluate_model(
         relevance=measure_relevance(predictor, tests, *judged),
         reply_relevance=measure_reply_relevance(predictor, sample, *judged),
         fp32_nll_nats=measure_fp32(fp32_model, predictor, tests, on_progress) if fp32_model else None,
+        verdict=judges.judge(sample, config.contexts, config.seed, on_progress) if judges else None,
     )

@@ -219,13 +219,11 @@ def _length_shares(sample: ReplySample) -> tuple[list[str], list[Series]]:
 def _comparisons(report: Report) -> str:
     parts = []
     for result in report.results:
-        if result.second is None:
-            continue
-        first, second = result.first, result.second
-        names = [f"{one.model}, {one.strategy}" for one in (first, second)]
-        heading = ["", *names, *DIFFERENCE_HEADINGS[2:]]
-        parts.append(f"<h3>{escape(short_name(first.tests.corpus))}</h3>")
-        parts.append(_table(heading, difference_rows(result), report.command))
+        for comparison in result.comparisons:
+            names = [f"{one.model}, {one.strategy}" for one in (result.first, comparison.second)]
+            heading = ["", *names, *DIFFERENCE_HEADINGS[2:]]
+            parts.append(f"<h3>{escape(short_name(result.first.tests.corpus))}</h3>")
+            parts.append(_table(heading, difference_rows(comparison), report.command))
     return "<h2>Side by side</h2>" + "".join(parts) if parts else ""
 
 

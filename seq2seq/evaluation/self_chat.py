@@ -9,6 +9,7 @@ from typing import Any
 from seq2seq.config import DecodingConfig
 from seq2seq.evaluation.likelihood import OnProgress
 from seq2seq.evaluation.metrics import TextMeasures, words
+from seq2seq.persona import NOBODY, Persona
 from seq2seq.predictor import Predictor
 
 TURNS = 12  # replies in a conversation, the given opening not among them
@@ -61,6 +62,7 @@ def chat_with_itself(
     count: int,
     seed: int,
     on_progress: OnProgress,
+    persona: Persona = NOBODY,
     turns: int = TURNS,
 ) -> SelfChat:
     """Let the model talk with itself ``count`` times, from the openings in turn; seeds differ, so talks do."""
@@ -68,7 +70,7 @@ def chat_with_itself(
     for turn in range(turns):
         on_progress("self-chat", turn, turns)
         seeds = [seed + number * turns + turn for number in range(count)]
-        for talk, candidates in zip(talks, predictor.predict(talks, decoding, seeds), strict=True):
+        for talk, candidates in zip(talks, predictor.predict(talks, decoding, seeds, persona), strict=True):
             talk.append(candidates[0].text if candidates else "...")
     on_progress("self-chat", turns, turns)
     return SelfChat.of(talks)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
 
-from seq2seq.evaluation.comparison import Result
+from seq2seq.evaluation.comparison import Comparison
 from seq2seq.evaluation.evaluate import CorpusEvaluation
 from seq2seq.evaluation.probes import Probes
 from seq2seq.evaluation.self_chat import SelfChat
@@ -47,10 +47,16 @@ _TEXT_MEASURES = (
     ("words_p50", "words, median", "d"),
     ("words_p90", "words, 90th percentile", "d"),
 )
+_VERDICTS = (
+    ("parser: grammatical", "grammatical", "human_grammatical"),
+    ("embedder: nearest to its own context of 20", "nearest", "human_nearest"),
+)
 _DIFFERENCES = {
     "bits_per_byte": ("bits per byte", ".4f"),
     "hits": ("hits@1/20, as rank", ".1%"),
     "reply_hits": ("own replies: hits@1/20", ".1%"),
+    "nearest": ("embedder: nearest to its own context of 20", ".1%"),
+    "grammatical": ("parser: grammatical", ".1%"),
     "f1": ("F1", ".4f"),
     "distinct_1": ("distinct-1", ".4f"),
     "distinct_2": ("distinct-2", ".4f"),
@@ -81,17 +87,21 @@ def headline_rows(evaluations: Sequence[CorpusEvaluation]) -> Rows:
 def text_rows(evaluation: CorpusEvaluation) -> Rows:
     """Return a row a measure of replies: the model's, and the humans' on the same contexts."""
     model, human = evaluation.sample.measures, evaluation.sample.human
-    return [
+    rows = [
         [label, _spell(getattr(model, key), spelled), _spell(getattr(human, key), spelled)]
         for key, label, spelled in _TEXT_MEASURES
     ]
+    if evaluation.verdict is not None:
+        shares = evaluation.verdict.as_dict()
+        rows += [[label, *(_spell(shares[key], ".1%") for key in keys)] for label, *keys in _VERDICTS]
+    return rows
 
 
-def difference_rows(result: Result) -> Rows:
+def difference_rows(comparison: Comparison) -> Rows:
     """Return a row a measure: first, second, difference, its 95 % interval, and which is clearly better."""
     rows = []
     for key, (label, spelled) in _DIFFERENCES.items():
-        if (one := result.differences.get(key)) is not None:
+        if (one := comparison.differences.get(key)) is not None:
             values = (one.first, one.second, one.difference)
             interval = f"{one.low:+{spelled}} to {one.high:+{spelled}}"
             first, second, difference = (_spell(value, spelled) for value in values)

@@ -44,13 +44,13 @@ def test_json_is_one_object_a_corpus_and_nothing_else(model_id: str, corpus: str
 
 def test_all_measures_at_once(model_id: str, corpus: str, home: Path) -> None:
     options = ["--json", "--fp32", "--probes", "--safety-replies", "2", "--self-chat", "1", "--strategy", "greedy"]
-    options += ["--replies", "4", "--timed-replies", "1", "--compare-strategy", "beam"]
+    options += ["--replies", "4", "--timed-replies", "1", "--strategies"]
     result = CliRunner().invoke(app, [model_id, corpus, *options, "--report", str(home / "page.html")])
     assert result.exit_code == 0, result.exception
     found = json.loads(result.stdout)
     assert found["strategy"] == "greedy"
-    assert found["compare"]["strategy"] == "beam"
-    assert {"difference", "low", "high"} == set(found["compare"]["differences"]["f1"])
+    assert [other["strategy"] for other in found["compare"]] == ["rank", "sample", "beam"]
+    assert all({"difference", "low", "high"} == set(other["differences"]["f1"]) for other in found["compare"])
     assert found["probes"]["safety_replies"] == 2
     assert found["self_chat"]["turns"] == 13
     page = (home / "page.html").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 
 from seq2seq.corpus import open_corpus
 from seq2seq.errors import DecodingError
-from seq2seq.evaluation.comparison import compare, evaluate_both
+from seq2seq.evaluation.comparison import compare, evaluate_all
 from seq2seq.evaluation.evaluate import CorpusEvaluation, EvaluationConfig, Subject, evaluate_model
 from seq2seq.evaluation.generation import ReplySample
 from seq2seq.evaluation.likelihood import TestExchange
@@ -87,23 +87,23 @@ def test_two_models_are_compared_on_the_same_exchanges(subject: Subject, corpus_
     predictor = Predictor.load(Registry(tmp_path).resolve(model_id))
     other = Subject(predictor, predictor.decoding)
     config = EvaluationConfig(replies=5, timed_replies=1, contexts=0)
-    result = evaluate_both(subject, other, open_corpus(str(corpus_path)), config, lambda what, done, total: None)
-    assert result.second is not None
-    found = result.differences["bits_per_byte"]
+    result = evaluate_all(subject, [other], open_corpus(str(corpus_path)), config, lambda what, done, total: None)
+    (comparison,) = result.comparisons
+    found = comparison.differences["bits_per_byte"]
     assert found.first == pytest.approx(result.first.likelihood.bits_per_byte)
-    assert found.second == pytest.approx(result.second.likelihood.bits_per_byte)
+    assert found.second == pytest.approx(comparison.second.likelihood.bits_per_byte)
     assert found.low <= found.difference <= found.high
-    assert result.differences["distinct_2"].second == result.second.sample.measures.distinct_2
+    assert comparison.differences["distinct_2"].second == comparison.second.sample.measures.distinct_2
 
 
 def test_two_ways_of_one_model_to_reply_share_its_likelihood(subject: Subject, corpus_path: Path) -> None:
     greedy = Subject(subject.predictor, subject.decoding.with_changes(strategy="greedy"))
     config = EvaluationConfig(replies=4, timed_replies=1, contexts=0)
-    result = evaluate_both(subject, greedy, open_corpus(str(corpus_path)), config, lambda what, done, total: None)
-    assert result.second is not None
-    assert result.second.likelihood is result.first.likelihood
-    assert "bits_per_byte" not in result.differences
-    assert next(row[0] for row in difference_rows(result)) == "F1"
+    result = evaluate_all(subject, [greedy], open_corpus(str(corpus_path)), config, lambda what, done, total: None)
+    (comparison,) = result.comparisons
+    assert comparison.second.likelihood is result.first.likelihood
+    assert "bits_per_byte" not in comparison.differences
+    assert next(row[0] for row in difference_rows(comparison)) == "F1"
 
 
 def test_evaluations_of_other_samples_cannot_be_compared(

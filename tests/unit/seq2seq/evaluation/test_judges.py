@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from seq2seq.errors import MissingExtraError
+from seq2seq.evaluation.generation import ReplySample
+from seq2seq.evaluation.judges import Judges
+from seq2seq.evaluation.likelihood import TestExchange
+
+needs_judges = pytest.mark.skipif(shutil.which("link-parser") is None, reason="link-parser is not installed")
+TOPICS = (
+    "dogs", "trains", "tea", "mountains", "guitars", "taxes", "snow", "chess", "bread", "whales",
+    "cinemas", "football", "gardens", "maths", "shoes", "ghosts", "planes", "paint", "soup", "rivers",
+)  # fmt: skip
+
+
+def sample_of(replies: list[str]) -> ReplySample:
+    exchanges = tuple(
+        TestExchange((f"What do you think about {topic}?",), f"I know nothing about {topic}.", (), number, 1)
+        for number, topic in enumerate(TOPICS)
+    )
+    return ReplySample(exchanges, tuple(replies), (1,) * 20, (1.0,))
+
+
+@pytest.fixture(scope="module")
+def judges() -> Judges:
+    return Judges()
+
+
+@needs_judges
+def test_the_parser_tells_sentences_from_heaps_of_words(judges: Judges) -> None:
+    texts = ["i like to walk. it is nice!", "me want the is of banana runs", "Nice!", "?!", "", "!quit", "%it is"]
+    assert judges.grammatical(texts) == (True, False, True, False, False, True, True)
+
+
+@needs_judges
+def test_one_bad_sentence_spoils_a_reply(judges: Judges) -> None:
+    assert judges.grammatical(["It is nice. Banana the of runs is."]) == (False,)
+
+
+@needs_judges
+def test_the_embedder_finds_the_context_of_a_reply(judges: Judges) -> None:
+    fitting = judges.judge(sample_of([f"{topic.title()} are my favorite." for topic in TOPICS]), 20, 0, print)
+    bland = judges.judge(sample_of(["I do not know."] * 20), 20, 0, print)
+    assert fitting.as_dict()["nearest"] > 0.8
+    assert bland.as_dict()["nearest"] < 0.3
+    assert fitting.as_dict()["human_nearest"] > 0.8
+    assert fitting.as_dict()["human_grammatical"] == 1.0
+
+
+@needs_judges
+def test_too_few_contexts_are_not_judged_by_the_embedder(judges: Judges) -> None:
+    assert judges.judge(sample_of(["Yes."] * 20), 19, 0, print).as_dict()["nearest"] is None
+
+
+def test_a_missing_parser_is_named_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(MissingExtraError, match="link-parser: apt-get install link-grammar"):
+        Judges()
