@@ -35,14 +35,18 @@ class Outcome:
         text: what is said about it.
         answer: a reply that it made.
         draft: what the person shall be given to change and send.
+        choices: what could be said instead, what is said now first; the text lists them too.
         copied: what the clipboard shall hold.
+        forgotten: what the person had said of what was erased.
         ends: whether the frontend shall end.
     """
 
     text: str = ""
     answer: Answer | None = None
     draft: str | None = None
+    choices: tuple[str, ...] = ()
     copied: str | None = None
+    forgotten: tuple[str, ...] = ()
     ends: bool = False
 
 
@@ -116,7 +120,8 @@ def _alternatives(talk: Talk, arguments: str) -> Outcome:
         return Outcome(f"Said instead: {clean_line(talk.choose(_number(arguments, '/alternatives')))}")
     texts = talk.alternatives()
     lines = [f"{number:>3}{'*' if number == 1 else ' '} {clean_line(text)}" for number, text in enumerate(texts, 1)]
-    return Outcome("\n".join([*lines, "/alternatives NUMBER says another one instead."]))
+    text = "\n".join([*lines, "/alternatives NUMBER says another one instead."])
+    return Outcome(text, choices=tuple(texts) if len(texts) > 1 else ())
 
 
 def _good(talk: Talk, arguments: str) -> Outcome:
@@ -248,8 +253,7 @@ def _record(talk: Talk, arguments: str) -> Outcome:
 def _forget(talk: Talk, arguments: str) -> Outcome:
     if arguments != "yes":
         return Outcome("This erases the whole conversation for good. /forget yes does it.")
-    talk.forget()
-    return Outcome("Forgotten.")
+    return Outcome("Forgotten.", forgotten=tuple(talk.forget()))
 
 
 def _consent(talk: Talk, arguments: str) -> Outcome:

@@ -149,6 +149,10 @@ class Settings(BaseSettings):
         return self.database or f"sqlite:///{self.home / 'conversations.db'}"
 
     @property
+    def history_file(self) -> Path:
+        return self.home / "history"
+
+    @property
     def models_dir(self) -> Path:
         return self.home / "models"
 

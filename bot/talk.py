@@ -158,10 +158,13 @@ class Talk:
         self.conversation = found.key
         return found
 
-    def forget(self) -> None:
-        """Erase this conversation for good, and begin a new one."""
+    def forget(self) -> list[str]:
+        """Erase this conversation for good, and begin a new one; returns what the person had said in it."""
+        said = [turn.text for turn in self.store.turns(self.conversation) if turn.speaker == "person"]
+        taught = [text for f in self.store.feedback(self.conversation).values() for text in f.taught.values()]
         self.store.delete_conversation(self.conversation)
         self.start_over()
+        return said + taught
 
     def record(self, wanted: bool) -> None:
         """Keep what is said from now on, or keep it off the disk. What was said on the other side stays there."""

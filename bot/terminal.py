@@ -2,114 +2,272 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import signal
+import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from prompt_toolkit.history import InMemoryHistory
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
-from bot.commands import Outcome, is_command, run_command
-from bot.dialogue import Answer
 from bot.errors import BotError
-from bot.line_editor import line_editor, plain_prompt
+from bot.line_editor import PROMPT, Activity, LineEditor
 from bot.screen import clean, clean_line
-from bot.talk import Talk
+from bot.typed_history import TypedHistory, forget_typed
 from seq2seq.errors import Seq2SeqError
 from storage.errors import StorageError
 
-_REFRESH_S = 0.03
-_PATIENCE_S = 0.15  # a quicker reply needs no sign that it is coming
+if TYPE_CHECKING:
+    from bot.commands import Outcome
+    from bot.dialogue import Answer
+    from bot.talk import Talk
+
+_GRACE_S = 3.0  # what a reply that was told to stop may still take; a database that is locked would take longer
+_HINT = "Ctrl-C once more leaves; so do Ctrl-D and /quit."
+_UNRECORDED = "Go on without recording?"
 R = TypeVar("R")
 
 
 class TerminalChat:
-    """Talk in a terminal until the person leaves."""
+    """Talk in a terminal until the person leaves.
 
-    def __init__(self, talk: Talk, *, history_file: Path | None) -> None:
-        self._talk = talk
+    The first prompt is there before the model and the memory are: they are opened while the person types.
+
+    Args:
+        open_talk: loads the model and opens the memory; off the record where it is given False.
+        model_id: who speaks.
+        history_file: where typed lines are kept over sessions; None keeps none.
+    """
+
+    def __init__(
+        self, open_talk: Callable[[bool], Talk], *, model_id: str, is_recorded: bool, history_file: Path | None
+    ) -> None:
+        self._open_talk, self._model_id, self._is_recorded = open_talk, model_id, is_recorded
+        self._talk: Talk | None = None
         self._console = Console(highlight=False, markup=False, emoji=False)
-        self._is_dumb = self._console.is_dumb_terminal
-        has_colors = not self._console.no_color
-        self._ask = plain_prompt if self._is_dumb else line_editor(talk, history_file, has_colors=has_colors)
+        self._history = TypedHistory(history_file) if history_file is not None else None
+        self._activity = Activity()
+        self._stop = threading.Event()  # asked by a reply between its tokens
 
     def run(self) -> None:
-        """Show the greeting, then answer message after message."""
-        record = "This talk is recorded." if self._talk.is_recorded else "Off the record: nothing reaches the disk."
-        self._note(f"{clean_line(self._talk.engine.model_id)} speaks. {record} /help shows what else there is.")
-        draft, is_leaving = "", False
+        """Show the greeting, then answer message after message.
+
+        Raises:
+            BotError, Seq2SeqError, StorageError: the talk cannot be opened.
+            SystemExit: SIGTERM ended it; the terminal is as it was.
+        """
+        record = "This talk is recorded." if self._is_recorded else "Off the record: nothing reaches the disk."
+        self._note(f"{clean_line(self._model_id)} speaks. {record} /help shows what else there is.")
+        try:
+            if self._console.is_dumb_terminal:
+                self._run_plainly()
+            else:
+                asyncio.run(self._run())
+        finally:
+            if self._talk is not None and not self._activity.is_working:
+                self._talk.close()
+
+    # In a terminal that can move its cursor
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._arrived, self._is_leaving, self._ended_by = asyncio.Event(), False, 0
+        self._editor = LineEditor(
+            self._activity,
+            on_line=self._queue,
+            on_interrupt=self._interrupt,
+            show_hint=lambda: self._note(_HINT),
+            may_open_editor=self._may_open_editor,
+            talk=lambda: self._talk,
+            fold=self._fold,
+            history=self._history or InMemoryHistory(),
+            has_colors=not self._console.no_color,
+        )
+        loop.add_signal_handler(signal.SIGTERM, self._end, signal.SIGTERM)
+        typing = asyncio.create_task(self._editor.run())
+        answering = asyncio.create_task(self._answer_all())
+        await asyncio.wait((typing, answering), return_when=asyncio.FIRST_COMPLETED)
+        self._leave()
+        await typing
+        await asyncio.wait((answering,), timeout=_GRACE_S if self._activity.is_working else 0.1)
+        for line in self._activity.waiting:
+            self._note(f"Not sent: {line}")
+        if answering.done():
+            answering.result()
+        if self._ended_by:
+            raise SystemExit(128 + self._ended_by)
+
+    async def _answer_all(self) -> None:
+        """Open the talk behind the first prompt; then answer line after line."""
+        await self._editor.is_drawn.wait()
+        await self._open()
+        while not self._is_leaving:
+            if self._activity.waiting:
+                await self._answer(self._activity.waiting.popleft())
+            else:
+                self._arrived.clear()
+                await self._arrived.wait()
+
+    async def _open(self) -> None:
+        try:
+            async with self._editor.animated():
+                self._use(await asyncio.wrap_future(_in_thread(lambda: self._open_talk(self._is_recorded))))
+        except StorageError as error:
+            problem = f"{error}\n{_UNRECORDED}"
+            if not self._is_recorded or not await self._editor.choose(problem, ["No, leave", "Yes"]):
+                raise
+            self._is_recorded = False
+            self._use(await asyncio.wrap_future(_in_thread(lambda: self._open_talk(False))))
+
+    async def _answer(self, line: str) -> None:
+        self._begin()
+        async with self._editor.animated():
+            await self._editor.print_above(lambda: self._echo(line))
+            outcome, problem = await asyncio.wrap_future(_in_thread(partial(self._obey, line)))
+            self._activity.is_working = False
+            await self._editor.print_above(lambda: self._show(outcome, problem))
+        self._keep(line, outcome)
+        if outcome.ends:
+            self._leave()
+        if outcome.draft:
+            self._editor.offer(outcome.draft)
+        if outcome.choices:
+            question = "Say which instead? Arrows or a number, Enter; Escape keeps what was said."
+            chosen = await self._editor.choose(question, [clean_line(text) for text in outcome.choices])
+            if chosen:
+                await self._answer(f"/alternatives {chosen + 1}")
+
+    def _queue(self, line: str) -> None:
+        self._activity.waiting.append(line)
+        self._arrived.set()
+
+    def _interrupt(self) -> None:
+        """Stop the reply; where none is made yet, take back what was sent."""
+        if self._activity.is_working:
+            self._stop.set()
+        else:
+            self._activity.waiting.clear()
+
+    def _end(self, number: int) -> None:
+        self._ended_by = number
+        self._leave()
+
+    def _leave(self) -> None:
+        self._is_leaving = True
+        self._stop.set()
+        self._arrived.set()
+        self._editor.leave()
+
+    def _may_open_editor(self) -> bool:
+        """Tell whether $EDITOR may have the text, which it is given as a file."""
+        is_recorded = self._is_recorded if self._talk is None else self._talk.is_recorded
+        if not is_recorded:
+            self._editor.print_soon(lambda: self._note("Not off the record: the editor would write to the disk."))
+        return is_recorded
+
+    def _fold(self, text: str) -> list[str]:
+        return [line.plain for line in Text(text).wrap(self._console, max(2, self._console.width - 1))]
+
+    # In a terminal that can do nothing
+
+    def _run_plainly(self) -> None:
+        self._open_plainly()
+        is_leaving, draft = False, ""
         while True:
             try:
-                line = self._ask(draft)
+                line = _ask_plainly(draft).strip()
             except KeyboardInterrupt:
                 if is_leaving:
                     return
                 is_leaving, draft = True, ""
-                self._note("Ctrl-C once more leaves; so do Ctrl-D and /quit.")
+                self._note(_HINT)
                 continue
             except EOFError:
                 return
-            draft, is_leaving = "", False
-            if line.strip():
-                outcome = self._handle(line.strip())
-                if outcome.ends:
-                    return
-                draft = outcome.draft or ""
+            is_leaving, draft = False, ""
+            if not line:
+                continue
+            self._begin()
+            before = signal.signal(signal.SIGINT, lambda number, frame: self._stop.set())
+            try:
+                outcome, problem = _in_thread(partial(self._obey, line)).result()
+            finally:
+                signal.signal(signal.SIGINT, before)
+                self._activity.is_working = False
+            self._show(outcome, problem)
+            self._keep(line, outcome)
+            if outcome.ends:
+                return
+            draft = outcome.draft or ""
 
-    def _handle(self, line: str) -> Outcome:
-        """Answer one line; what goes wrong is told, and the chat stays up."""
+    def _open_plainly(self) -> None:
+        try:
+            self._use(self._open_talk(self._is_recorded))
+        except StorageError as error:
+            if not self._is_recorded:
+                raise
+            self._complain(str(error))
+            if _ask_plainly(f"{_UNRECORDED} [y/N]").strip().lower() not in ("y", "yes"):
+                raise
+            self._is_recorded = False
+            self._use(self._open_talk(False))
+
+    # In both
+
+    def _use(self, talk: Talk) -> None:
+        talk.on_text = lambda text: setattr(self._activity, "written", text)
+        talk.is_cancelled = self._stop.is_set
+        self._talk = talk
+
+    def _begin(self) -> None:
+        self._stop.clear()
+        self._activity.written, self._activity.is_working = "", True
+
+    def _obey(self, line: str) -> tuple[Outcome, str]:
+        """Answer one line; returns what it came to, and what went wrong: the chat stays up."""
+        from bot.commands import Outcome, is_command, run_command  # and all that they need: too much for every start
+
+        assert self._talk is not None
         try:
             self._talk.slot.refresh()
             if is_command(line):
-                outcome = self._while_waiting(lambda: run_command(self._talk, line))
-            else:
-                message = line[1:] if line.startswith("//") else line
-                outcome = Outcome(answer=self._while_waiting(lambda: self._talk.say(message)))
+                return run_command(self._talk, line), ""
+            return Outcome(answer=self._talk.say(line[1:] if line.startswith("//") else line)), ""
         except (BotError, Seq2SeqError, StorageError) as error:
-            self._console.print(Text(clean(str(error)), "red"))
-            return Outcome()
-        if outcome.text:
+            return Outcome(), str(error)
+
+    def _keep(self, line: str, outcome: Outcome) -> None:
+        """Keep a typed line for later sessions, unless it was typed off the record."""
+        if self._history is None or self._talk is None:
+            return
+        if outcome.forgotten:
+            forget_typed(self._history.path, outcome.forgotten)
+        if self._talk.is_recorded:
+            self._history.keep(line)
+
+    def _echo(self, line: str) -> None:
+        rows = clean(line).split("\n")
+        self._console.print(Text.assemble((PROMPT, "bold"), "\n. ".join(rows)), soft_wrap=True)
+
+    def _show(self, outcome: Outcome, problem: str) -> None:
+        if problem:
+            self._complain(problem)
+        if outcome.text and not outcome.choices:
             self._note(outcome.text)
         if outcome.answer is not None:
-            self._show(outcome.answer)
-        if outcome.copied is not None and not self._is_dumb:
+            self._show_answer(outcome.answer)
+        if outcome.copied is not None and not self._console.is_dumb_terminal:
             self._console.file.write(_clipboard(outcome.copied))
             self._console.file.flush()
-        return outcome
 
-    def _while_waiting(self, work: Callable[[], R]) -> R:
-        """Work in a thread; show what is written meanwhile; Ctrl-C stops the reply and keeps the talk."""
-        written, stop, done = [""], threading.Event(), threading.Event()
-        self._talk.on_text, self._talk.is_cancelled = (lambda text: written.__setitem__(0, text)), stop.is_set
-        results: list[R] = []
-        errors: list[BaseException] = []
-
-        def run() -> None:
-            try:
-                results.append(work())
-            except BaseException as error:
-                errors.append(error)
-            finally:
-                done.set()
-
-        before = signal.signal(signal.SIGINT, lambda number, frame: stop.set())
-        try:
-            threading.Thread(target=run, name="reply").start()
-            if not done.wait(None if self._is_dumb else _PATIENCE_S):
-                with Live(console=self._console, transient=True, auto_refresh=False) as live:
-                    while not done.wait(_REFRESH_S):
-                        live.update(Text(clean_line(written[0]) or "…", "dim"), refresh=True)
-        finally:
-            signal.signal(signal.SIGINT, before)
-        if errors:
-            raise errors[0]
-        return results[0]
-
-    def _show(self, answer: Answer) -> None:
+    def _show_answer(self, answer: Answer) -> None:
         reply = Text(clean_line(answer.reply.text), "bold")
         if answer.reply.is_cut:
             reply.append(" [stopped]", "dim")
@@ -117,6 +275,34 @@ class TerminalChat:
 
     def _note(self, text: str) -> None:
         self._console.print(Text(clean(text), "dim"))
+
+    def _complain(self, text: str) -> None:
+        self._console.print(Text(clean(text), "red"))
+
+
+def _in_thread(work: Callable[[], R]) -> Future[R]:
+    """Work in a thread of its own, which an exit of the program need not wait for."""
+    done: Future[R] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="talk", daemon=True).start()
+    return done
+
+
+def _ask_plainly(before: str = "") -> str:
+    """Ask on a terminal that can do nothing."""
+    if before:
+        print(before)
+    print(PROMPT, end="", flush=True)
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    return line.rstrip("\n")
 
 
 def _clipboard(text: str) -> str:

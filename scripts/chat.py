@@ -18,6 +18,7 @@ from scripts import decoding_options as options
 if TYPE_CHECKING:
     from bot.engine import Reply
     from bot.settings import Settings
+    from bot.talk import Talk
 
 app = typer.Typer()
 _MAX_LINE_BYTES = 64 * 2**20
@@ -94,36 +95,56 @@ def _converse(
     as_json: bool,
 ) -> None:
     """Talk in one conversation: the one named, the last one, or a new one."""
+
+    def open_talk(is_recorded: bool) -> Talk:
+        return _open_talk(settings, conversation, continue_last=continue_last, is_recorded=is_recorded)
+
+    if message is None and sys.stdin.isatty() and sys.stdout.isatty():
+        from bot.terminal import TerminalChat
+
+        history = settings.history_file if settings.chat.keep_history and not off_record else None
+        chat = TerminalChat(open_talk, model_id=_model_id(settings), is_recorded=not off_record, history_file=history)
+        chat.run()
+        return
+    with closing(open_talk(not off_record)) as talk:
+        for text in _lines(sys.stdin.buffer) if message is None else [message]:
+            _print_reply(talk.say(text).reply, text, talk.conversation, as_json=as_json)
+
+
+def _open_talk(settings: Settings, conversation: str | None, *, continue_last: bool, is_recorded: bool) -> Talk:
+    """Load the model, open the memory, and go to the conversation that is wanted."""
     from bot.assembly import new_conversation, open_persona, open_slot, open_store, terminal_person
     from bot.dialogue import DialogueManager, Wishes
     from bot.settings import set_values
     from bot.talk import Talk
 
     slot = open_slot(settings)
-    store = open_store(settings, off_record=off_record)
-    person = terminal_person()
-    wishes = Wishes(set_values(settings.decoding))
-    dialogue = DialogueManager(slot, store, persona=open_persona(settings), wishes=wishes)
+    store = open_store(settings, off_record=not is_recorded)
+    dialogue = DialogueManager(
+        slot, store, persona=open_persona(settings), wishes=Wishes(set_values(settings.decoding))
+    )
     talk = Talk(
         dialogue,
         slot,
-        person,
+        terminal_person(),
         conversation or new_conversation(),
         lambda is_off: open_store(settings, off_record=is_off),
-        is_recorded=not off_record,
+        is_recorded=is_recorded,
     )
     talk.seed = settings.chat.seed
-    with closing(talk):
-        if continue_last and store.conversations(person, 1):
-            talk.go_to(None)
-        if message is None and sys.stdin.isatty() and sys.stdout.isatty():
-            from bot.terminal import TerminalChat
+    if continue_last and store.conversations(talk.person, 1):
+        talk.go_to(None)
+    return talk
 
-            history = settings.home / "history" if settings.chat.keep_history and not off_record else None
-            TerminalChat(talk, history_file=history).run()
-            return
-        for text in _lines(sys.stdin.buffer) if message is None else [message]:
-            _print_reply(talk.say(text).reply, text, talk.conversation, as_json=as_json)
+
+def _model_id(settings: Settings) -> str:
+    """Return the id of the model that will speak, without loading it."""
+    from seq2seq.model_files import load_model_dir
+    from seq2seq.registry import Registry
+
+    if settings.chat.model == "echo":
+        return "echo"
+    return load_model_dir(Registry(settings.models_dir).resolve(settings.chat.model)).model_id
 
 
 def _answer_contexts(settings: Settings, *, as_json: bool) -> None:

@@ -18,13 +18,14 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from seq2seq.config import DecodingConfig, ModelConfig
 from seq2seq.errors import MissingExtraError, ModelFilesError, Seq2SeqError
+
+if TYPE_CHECKING:  # the terminal chat looks for its model before it loads what replies need
+    import numpy as np
+    from numpy.typing import NDArray
 
 FORMAT = 1
 _REMEDY = "remove the model, and publish or install it again"
@@ -178,7 +179,7 @@ def write_weights(path: Path, weights: Mapping[str, NDArray[np.float32]]) -> Non
     """Write weights as safetensors in half precision: below what 8-bit replies can tell, at half the size."""
     from safetensors.numpy import save_file
 
-    save_file({name: array.astype(np.float16) for name, array in weights.items()}, path)
+    save_file({name: array.astype("float16") for name, array in weights.items()}, path)
     path.chmod(0o644)  # as the model's other files are
 
 
@@ -204,7 +205,7 @@ def read_weights(model: ModelDir, shapes: Mapping[str, tuple[int, ...]]) -> dict
             if found != dict(shapes):
                 odd = sorted(set(found.items()) ^ set(shapes.items()))[0]
                 raise ModelFilesError(f"{path}: does not hold the weights of its config.json: {odd[0]} {odd[1]}")
-            return {name: file.get_tensor(name).astype(np.float32) for name in shapes}
+            return {name: file.get_tensor(name).astype("float32") for name in shapes}
     except (OSError, SafetensorError, ValueError) as error:
         raise ModelFilesError(f"{path}: not a readable weights file ({error})") from error
 

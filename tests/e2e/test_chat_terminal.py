@@ -185,8 +185,7 @@ def test_off_the_record_leaves_nothing_on_the_disk(screen: Screen, home: Path) -
     screen.type("\x04")
     screen.end()
     assert [text for speaker, text in rows(home) if speaker == "person"] == ["on the record", "again on it"]
-    in_memory = [path for path in home.iterdir() if path.name != "history" and b"zanzibar" in path.read_bytes()]
-    assert in_memory == []
+    assert [path for path in home.iterdir() if path.is_file() and b"zanzibar" in path.read_bytes()] == []
 
 
 def test_a_saved_talk_can_be_loaded(screen: Screen, home: Path) -> None:
@@ -216,6 +215,50 @@ def test_alt_enter_begins_another_line_and_so_do_triple_quotes(screen: Screen, h
     screen.type('"""three\rfour"""\r')
     screen.wait_for("\nthree four\n")
     assert [text for speaker, text in rows(home) if speaker == "person"] == ["one\ntwo", "three\nfour"]
+
+
+def test_what_is_forgotten_leaves_the_history_of_typed_lines_too(screen: Screen, home: Path) -> None:
+    screen.say("the word is zanzibar")
+    screen.say("/forget yes")
+    screen.say("another word")
+    screen.type("\x04")
+    screen.end()
+    assert [path for path in home.iterdir() if path.is_file() and b"zanzibar" in path.read_bytes()] == []
+    assert b"another word" in (home / "history").read_bytes()
+
+
+def test_the_line_is_alive_while_a_reply_is_made_and_what_is_sent_meanwhile_waits_its_turn(home: Path) -> None:
+    screen = Screen(home, "--model", "echo", "--echo-delay-ms", "4000")
+    screen.wait_for_prompt()
+    screen.type("a slow one\r")
+    screen.wait_for("\na slow")
+    screen.type("typed meanwhile")
+    assert "\na slow one\n>" not in screen.wait_for("typed meanwhile")
+    screen.type("\r")
+    screen.wait_for(lambda text: text.rstrip().endswith("> typed meanwhile\ntyped meanwhile\n>"))
+    assert [text for _, text in rows(home)] == ["a slow one", "a slow one", "typed meanwhile", "typed meanwhile"]
+    screen.process.close(force=True)
+
+
+def test_another_reply_is_chosen_with_arrows(home: Path) -> None:
+    screen = Screen(home, "--seed", "3")
+    screen.wait_for_prompt()
+    screen.say("Do you like to walk in the rain?")
+    first = rows(home)[1][1]
+    screen.type("/alternatives\r")
+    screen.wait_for("2. ")
+    screen.type("\x1b[B\r")
+    screen.wait_for("Said instead: ")
+    screen.wait_for_prompt()
+    screen.type("/history\r")
+    said = screen.wait_for(lambda text: "bot: " in text)
+    store = ConversationStore(StorageConfig(f"sqlite:///{home / 'conversations.db'}"))
+    key = store.conversations()[0].key
+    second = store.recent_turns(key, 1)[0].text
+    store.close()
+    assert second != first
+    assert f"bot: {second}" in " ".join(said.split())
+    screen.process.close(force=True)
 
 
 def test_commands_are_completed(screen: Screen) -> None:
