@@ -125,7 +125,7 @@ class SelectedCorpus:
 
 
 def open_corpus(name: str, *, skip_bad_lines: bool = False) -> Corpus:
-    """Open a corpus: a file, ``chitchat``, ``chatterbot:LANGUAGE`` or ``hf:NAME``.
+    """Open a corpus: a file, ``chitchat``, ``chitchat:valid``, ``chatterbot:LANGUAGE`` or ``hf:NAME``.
 
     Raises:
         CorpusError: there is no such file or name.
@@ -136,12 +136,14 @@ def open_corpus(name: str, *, skip_bad_lines: bool = False) -> Corpus:
     kind, _, rest = name.partition(":")
     if name == "chitchat":
         return open_chitchat()
+    if name == "chitchat:valid":
+        return open_chitchat("valid")
     if kind == "chatterbot" and rest:
         return open_chatterbot(rest)
     if kind == "hf" and rest:
         return open_hugging_face(rest)
     raise CorpusError(
-        f"{name}: no such file or corpus. Possible are a file ({', '.join(FORMATS)}), chitchat, "
+        f"{name}: no such file or corpus. Possible are a file ({', '.join(FORMATS)}), chitchat, chitchat:valid, "
         "chatterbot:LANGUAGE (such as chatterbot:english) and hf:NAME"
     )
 

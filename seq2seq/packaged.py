@@ -8,8 +8,9 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib.resources import files
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from seq2seq.dialogues import Dialogue, make_dialogue
 from seq2seq.errors import CorpusError, MissingExtraError
@@ -27,6 +28,8 @@ _PAIR_COLUMNS = (
     ("instruction", "output"),
 )
 _CHATTERBOT_CODES = {"english": "en", "chinese": "zh"}
+_HELD_OUT = Path(__file__).with_name("chitchat_held_out.txt")
+Part = Literal["train", "valid"]
 
 
 class PackagedCorpus:
@@ -49,24 +52,34 @@ class PackagedCorpus:
         return digest.hexdigest()
 
 
-def open_chitchat() -> PackagedCorpus:
+def open_chitchat(part: Part = "train") -> PackagedCorpus:
     """Open the conversations of the Chit-Chat Challenge; those with a single speaker are left out.
+
+    Those that validate and test the project's models are never part of ``train``, on any machine: the list of their
+    ids, as short hashes, comes with this package.
+
+    Args:
+        part: what may be trained on, or what models are compared on.
 
     Raises:
         MissingExtraError: chitchat-dataset is not installed.
     """
     package = _package("chitchat_dataset", "chitchat", "train")
+    held_out = dict(line.split() for line in _HELD_OUT.read_text(encoding="ascii").splitlines())
 
     def dialogues() -> Iterator[Dialogue]:
         conversations = json.loads((files(package) / "dataset.json").read_bytes())
         for conversation_id, conversation in conversations.items():
+            digest = hashlib.blake2b(conversation_id.encode("utf-8", "replace"), digest_size=4).hexdigest()
+            if held_out.get(digest, "train") != part:
+                continue
             messages = (
                 (message["sender"], message["text"]) for group in conversation["messages"] for message in group
             )
             if dialogue := make_dialogue(messages, source="chitchat", dialogue_id=conversation_id):
                 yield dialogue
 
-    return PackagedCorpus("chitchat", "MIT", dialogues)
+    return PackagedCorpus("chitchat" if part == "train" else f"chitchat:{part}", "MIT", dialogues)
 
 
 def open_chatterbot(language: str) -> PackagedCorpus:

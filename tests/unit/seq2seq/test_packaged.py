@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ import pytest
 from seq2seq.corpus import open_corpus
 from seq2seq.errors import CorpusError, MissingExtraError
 from seq2seq.packaged import row_messages
+
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "dialogue"  # beside a developer's checkout
 
 
 @pytest.fixture
@@ -41,6 +44,16 @@ def test_chitchat_keeps_the_ids_and_leaves_out_monologues(package_folder: Path) 
     assert dialogue.key == "chitchat/id-1"
     assert [turn.text for turn in dialogue.turns] == ["hi there", "hello"]
     assert (corpus.name, corpus.licence) == ("chitchat", "MIT")
+
+
+def test_chitchat_never_trains_on_what_validates_and_tests_the_models() -> None:
+    lists = SHARED / "chitchat.train.ids.txt.gz", SHARED / "chitchat.valid.ids.txt.gz"
+    if not all(path.is_file() for path in lists):
+        pytest.skip("the lists of the project's splits are not on this machine")
+    pytest.importorskip("chitchat_dataset")
+    train, valid = (set(gzip.decompress(path.read_bytes()).decode().split()) for path in lists)
+    assert {dialogue.id for dialogue in open_corpus("chitchat")} == train
+    assert {dialogue.id for dialogue in open_corpus("chitchat:valid")} == valid
 
 
 def test_chatterbot_reads_the_files_of_one_language(package_folder: Path) -> None:
