@@ -31,6 +31,8 @@ class MemoryCorpus:
 
     def __iter__(self) -> Iterator[Dialogue]:
         for exchange in self._store.exchanges():
+            if exchange.is_rejected:
+                continue
             context = [DialogueTurn(f"context {age}", text) for age, text in enumerate(exchange.context)]
             turns = (*context, DialogueTurn(_RESPONDER, exchange.response))
             yield Dialogue(exchange.conversation, "memory", turns, responders=frozenset({_RESPONDER}))

@@ -18,6 +18,7 @@ from storage import erasing, people, search
 from storage.database import storable
 from storage.schema import ConsentRow, ConversationRow, PersonRow, TurnRow
 
+IMPORTED = "import:"  # how the keys of imported speakers begin
 _LONGEST_KEY = 200
 
 
@@ -115,8 +116,13 @@ def _speaker(session: Session, dialogue: Dialogue, turn: DialogueTurn, moment: d
     return known[key]
 
 
+def is_imported(person: str) -> bool:
+    """Tell whether a person is the speaker of an import."""
+    return person.startswith(IMPORTED)
+
+
 def _person_key(dialogue: Dialogue, turn: DialogueTurn) -> str:
-    return storable(f"import:{dialogue.source}/{turn.speaker}")[:_LONGEST_KEY]
+    return storable(f"{IMPORTED}{dialogue.source}/{turn.speaker}")[:_LONGEST_KEY]
 
 
 def _role(dialogue: Dialogue, turn: DialogueTurn) -> str:

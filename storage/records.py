@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 Speaker = Literal["person", "bot", "other"]  # other: in an imported chat, whose voice is not to be learned
-Origin = Literal["person", "taught", "rated"]
+Origin = Literal["person", "taught", "rated", "retried", "imported"]
 
 
 @dataclass(frozen=True)
@@ -107,13 +107,28 @@ class Consent:
 class LoggedExchange:
     """A response and the turns before it, oldest first: the shape that training asks of an exchange.
 
-    ``origin``: a person said the response, taught it, or rated it good.
+    Attributes:
+        conversation: its key.
+        origin: a person said the response in a talk with the bot, or in an imported chat; taught it; or it is the
+            bot's, and was rated, or retried away.
+        turn_id: the turn whose words the response is; of a lesson, the turn it hangs on.
+        person: whose word or judgement it is.
+        is_rejected: a bot's reply that was rated bad or retried away: an example of what not to say, never a target.
+        answers: the turn that is answered; what has the same was chosen or rejected in the same place.
+        turn_ids: every turn whose words are in it, those of the context too.
+        people: everybody whose words are in it, and of the bot's turns those whom it answered.
     """
 
     conversation: str
     context: tuple[str, ...]
     response: str
     origin: Origin
+    turn_id: int
+    person: str
+    is_rejected: bool = False
+    answers: int = 0
+    turn_ids: tuple[int, ...] = ()
+    people: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,19 @@ def test_only_the_chosen_voices_are_learned(
     assert learned(store)[-1][0] == tuple(turn.text for turn in CHAT.turns)[: 3 if len(responses) > 1 else 2]
 
 
+def test_what_is_learned_of_an_import_is_marked_and_names_its_speaker(store: ConversationStore) -> None:
+    store.import_dialogues([replace(CHAT, responders=frozenset({"Kim"}))])
+    assert {(exchange.origin, exchange.person) for exchange in store.exchanges()} == {("imported", KIM)}
+
+
+def test_what_is_learned_of_an_import_is_marked_as_imported(store: ConversationStore) -> None:
+    store.import_dialogues([CHAT])
+    assert {(exchange.origin, exchange.person) for exchange in store.exchanges()} == {
+        ("imported", ROBIN),
+        ("imported", KIM),
+    }
+
+
 def test_a_voice_can_be_withdrawn_and_forgotten(store: ConversationStore) -> None:
     store.import_dialogues([CHAT])
     store.people.set_consent(KIM, False)

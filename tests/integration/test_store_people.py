@@ -15,7 +15,11 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def learned(store: ConversationStore, context_turns: int = 3) -> list[tuple[tuple[str, ...], str, str]]:
-    return [(e.context, e.response, e.origin) for e in store.exchanges(context_turns)]
+    return [(e.context, e.response, e.origin) for e in store.exchanges(context_turns) if not e.is_rejected]
+
+
+def rejected(store: ConversationStore) -> list[tuple[str, str]]:
+    return [(e.response, e.origin) for e in store.exchanges() if e.is_rejected]
 
 
 def test_a_rating_is_replaced_by_the_same_persons_next(store: ConversationStore) -> None:
@@ -119,6 +123,66 @@ def test_lessons_and_good_replies_are_learned_and_others_are_not(store: Conversa
     store.teach(question.id, ADA, "well met")
     store.teach(question.id, BOB, "not mine to teach")
     assert learned(store) == [(("hello",), "well met", "taught"), (("hello",), "good", "rated")]
+
+
+def test_what_somebody_finds_bad_who_does_not_consent_is_neither_learned_nor_avoided(
+    store: ConversationStore,
+) -> None:
+    _, reply = say(store, "hello", "hi")
+    store.people.set_consent(ADA, True)
+    store.rate(reply.id, ADA, 1)
+    store.rate(reply.id, BOB, -1)
+    assert learned(store) == rejected(store) == []
+
+
+def test_replies_that_were_rated_bad_are_rejected_and_disputed_and_cut_ones_are_not(store: ConversationStore) -> None:
+    store.people.set_consent(ADA, True)
+    question = store.add_turn("ada/1", "hello", person=ADA)
+    for text in ("bad", "disputed", "cut", "bad to a stranger"):
+        reply = store.add_reply(question, text, record(is_cut=text == "cut"))
+        store.rate(reply.id, BOB if "stranger" in text else ADA, -1)
+        if text == "disputed":
+            store.rate(reply.id, BOB, 1)
+    assert rejected(store) == [("bad", "rated")]
+    assert learned(store) == []
+
+
+def test_a_reply_that_was_retried_away_is_rejected_unless_the_talk_went_on_behind_it(
+    store: ConversationStore,
+) -> None:
+    store.people.set_consent(ADA, True)
+    question = store.add_turn("ada/1", "hello", person=ADA)
+    first, second, third = (store.add_reply(question, text, record()) for text in ("first", "second", "third"))
+    assert rejected(store) == [("first", "retried"), ("second", "retried")]
+    store.set_head(first.id)
+    assert rejected(store) == [("second", "retried"), ("third", "retried")]
+    store.set_head(second.id)
+    store.add_turn("ada/1", "good", person=ADA)
+    store.set_head(third.id)
+    assert rejected(store) == [("first", "retried")]
+    store.step_back("ada/1")
+    assert rejected(store) == [("first", "retried"), ("third", "retried")]
+    store.rate(first.id, ADA, 1)
+    assert rejected(store) == [("third", "retried")]
+    store.people.set_consent(ADA, False)
+    assert rejected(store) == []
+
+
+def test_an_exchange_names_the_turns_and_the_people_that_it_is_of(store: ConversationStore) -> None:
+    store.people.set_consent(ADA, True)
+    store.people.set_consent(BOB, True)
+    hello, hi, how = say(store, "hello", "hi", "how are you", conversation="group")
+    fine = store.add_reply(how, "fine", record())
+    good = store.add_turn("group", "good", person=BOB)
+    store.teach(how.id, BOB, "splendid")
+    store.rate(fine.id, BOB, -1)
+    found = {e.response: (e.turn_id, e.answers, e.person, e.turn_ids, e.people) for e in store.exchanges(2)}
+    assert found == {
+        "how are you": (how.id, hi.id, ADA, (hello.id, hi.id, how.id), (ADA,)),
+        "good": (good.id, fine.id, BOB, (how.id, fine.id, good.id), (ADA, BOB)),
+        "splendid": (how.id, how.id, BOB, (hi.id, how.id), (ADA, BOB)),
+        "fine": (fine.id, how.id, BOB, (hi.id, how.id, fine.id), (ADA, BOB)),
+    }
 
 
 def test_a_context_ends_where_somebody_spoke_who_does_not_consent(store: ConversationStore) -> None:
