@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seq2seq.config import ModelConfig
-from seq2seq.dataset import Dataset
+from seq2seq.dataset import TrainingSet
 from seq2seq.style import STYLE_LINES
-from seq2seq.tokenizer import PAD, START, reverse_source_ids, source_ids, target_ids
+from seq2seq.tokenizer import END, PAD, START, reverse_source_ids, source_ids, target_ids
 
 
 class Batch(NamedTuple):
@@ -30,6 +30,8 @@ class Batch(NamedTuple):
         input_ids: LongTensor [batch, tgt_len], what the decoder reads: start mark, then the target shifted.
         target_ids: LongTensor [batch, tgt_len], what it has to say, end mark last.
         target_mask: BoolTensor [batch, tgt_len], True at real tokens.
+        token_weights: FloatTensor [batch, tgt_len], what each target token counts, negative where it is to be
+            unlearned; None where all count 1.
     """
 
     source_ids: Tensor
@@ -37,16 +39,30 @@ class Batch(NamedTuple):
     input_ids: Tensor
     target_ids: Tensor
     target_mask: Tensor
+    token_weights: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Move everything but the lengths, which packing needs on the CPU."""
-        moved = [tensor.to(device, non_blocking=True) for tensor in self]
-        moved[1] = self.source_lengths
-        return Batch(*moved)
+        return Batch(
+            self.source_ids.to(device, non_blocking=True),
+            self.source_lengths,
+            self.input_ids.to(device, non_blocking=True),
+            self.target_ids.to(device, non_blocking=True),
+            self.target_mask.to(device, non_blocking=True),
+            None if self.token_weights is None else self.token_weights.to(device, non_blocking=True),
+        )
 
 
-def pad_batch(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> Batch:
+def pad_batch(
+    sources: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+    row_weights: Sequence[float] | None = None,
+) -> Batch:
     """Pad sources and targets (end mark included) to the longest of each.
+
+    Args:
+        row_weights: what each target counts. The end of one that is to be unlearned counts nothing: to end is no
+            fault.
 
     Raises:
         ValueError: a source or a target is empty.
@@ -56,12 +72,17 @@ def pad_batch(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
     inputs[:, 0] = START
     inputs[:, 1:] = target[:, :-1]
     lengths = torch.tensor([len(ids) for ids in targets])
+    token_weights = None
+    if row_weights is not None:
+        token_weights = torch.tensor(row_weights, dtype=torch.float32)[:, None].expand(target.shape)
+        token_weights = torch.where((token_weights < 0) & (target == END), 0.0, token_weights)
     return Batch(
         source_ids=_pad(sources),
         source_lengths=torch.tensor([len(ids) for ids in sources]),
         input_ids=inputs,
         target_ids=target,
         target_mask=torch.arange(target.shape[1]) < lengths[:, None],
+        token_weights=token_weights,
     )
 
 
@@ -80,12 +101,13 @@ class EpochPlan:
     Every exchange is shown forwards once, and a random ``reverse_share`` of them also backwards: which turn
     does this response answer? A random ``last_turn_share`` is shown without the turns before the last one, so that
     beginnings of talks come from every corpus, and ``no_context_share`` without any: how likely is this response
-    by itself? A random ``style_share`` has one of its response's styles in front.
+    by itself? A random ``style_share`` has one of its response's styles in front. What is to be unlearned is shown
+    as it was said, and in no other way.
     """
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: TrainingSet,
         config: ModelConfig,
         update_size: int,
         generator: np.random.Generator,
@@ -96,11 +118,13 @@ class EpochPlan:
         style_share: float = 0.0,
     ) -> None:
         self._dataset, self._config = dataset, config
-        forward = np.arange(len(dataset))
-        backward = np.flatnonzero(generator.random(len(dataset)) < reverse_share)
+        forward = dataset.rows_of_epoch(generator)
+        is_rejected = dataset.row_weights[forward] < 0 if dataset.row_weights is not None else np.False_
+        backward = forward[(generator.random(len(forward)) < reverse_share) & ~is_rejected]
         self._rows = np.concatenate((forward, backward))
         self._is_reverse = np.arange(len(self._rows)) >= len(forward)
         chance = generator.random(len(self._rows))
+        chance[: len(forward)][np.broadcast_to(is_rejected, len(forward))] = 1.0
         self._turns = np.where(chance < last_turn_share + no_context_share, 1, config.context_turns)
         self._turns[chance < no_context_share] = 0
         bits = dataset.exchanges[self._rows, 5]
@@ -144,7 +168,9 @@ class EpochPlan:
             )
             for n in numbers
         ]
-        return pad_batch([source for source, _ in pairs], [target for _, target in pairs])
+        weights = self._dataset.row_weights
+        row_weights = weights[self._rows[numbers]].tolist() if weights is not None else None
+        return pad_batch([source for source, _ in pairs], [target for _, target in pairs], row_weights)
 
     def _lengths(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return source and target lengths of all rows, in tokens."""
@@ -165,7 +191,7 @@ class EpochPlan:
 
 
 def exchange_ids(
-    dataset: Dataset,
+    dataset: TrainingSet,
     row: int,
     config: ModelConfig,
     *,

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,6 +36,23 @@ _BUCKET_ROWS = 4_000_000  # exchanges compared with one another at a time: about
 _Row = tuple[int, int, int, int, int, int]
 
 
+class TrainingSet(Protocol):
+    """What can be trained on: see ``Dataset`` for the arrays. ``key`` names the content."""
+
+    key: str
+    turns: NDArray[np.int64]
+    exchanges: NDArray[np.int64]
+    row_weights: NDArray[np.float32] | None
+
+    def __len__(self) -> int: ...
+
+    def turn(self, number: int) -> list[int]:
+        """Return the token ids of one turn."""
+
+    def rows_of_epoch(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        """Return the exchanges that an epoch shows, by number."""
+
+
 class Dataset:
     """The tokens of many dialogues, and where in them the exchanges lie. Memory-mapped and read-only.
 
@@ -50,13 +67,15 @@ class Dataset:
         report: what the cleaning kept and dropped.
     """
 
+    row_weights: NDArray[np.float32] | None = None  # every exchange counts the same
+
     def __init__(self, path: Path) -> None:
         """Open a built dataset.
 
         Raises:
             CorpusError: a file is missing or damaged.
         """
-        self.path = path
+        self.path, self.key = path, path.name
         try:
             self._header = json.loads((path / "dataset.json").read_text(encoding="utf-8"))
             arrays = {name: _mapped(path, name, described) for name, described in self._header["arrays"].items()}
@@ -75,6 +94,10 @@ class Dataset:
     def digest(self) -> str:
         """Return a SHA-256 that changes when anything in the arrays does: a resumed run needs the same."""
         return hashlib.sha256(json.dumps(self._header["arrays"]).encode()).hexdigest()
+
+    def rows_of_epoch(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        """Return all exchanges: each epoch shows them once."""
+        return np.arange(len(self))
 
     def turn(self, number: int) -> list[int]:
         """Return the token ids of one turn."""

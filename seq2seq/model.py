@@ -50,13 +50,18 @@ class Seq2Seq(nn.Module):
 
         Returns:
             Two scalars, summed over the real target tokens: the loss to minimise, and the plain negative
-            log-likelihood in nats (equal where nothing is smoothed).
+            log-likelihood in nats (equal where nothing is smoothed or weighted).
         """
         memory, state = self.encode(batch.source_ids, batch.source_lengths)
         outputs, _ = self.decode(batch.input_ids, state, memory)
         real = batch.target_mask
         return token_nll(
-            outputs[real], self.embedding.weight, self.output_bias, batch.target_ids[real], label_smoothing
+            outputs[real],
+            self.embedding.weight,
+            self.output_bias,
+            batch.target_ids[real],
+            label_smoothing,
+            batch.token_weights[real] if batch.token_weights is not None else None,
         )
 
     @torch.no_grad()

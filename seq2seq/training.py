@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel
 from seq2seq.batching import Batch, EpochPlan
 from seq2seq.checkpoint import Progress, load_checkpoint, read_tensors, save_checkpoint, write_tensors
 from seq2seq.config import TrainingConfig
-from seq2seq.dataset import Dataset
+from seq2seq.dataset import TrainingSet
 from seq2seq.distributed import ProcessGroup
 from seq2seq.errors import TrainingError
 from seq2seq.hardware import (
@@ -78,7 +78,7 @@ class Trainer:
         self._is_interrupted = False
         self._validation_s = 0.0
 
-    def fit(self, train: Dataset, valid: Dataset, *, resume: bool = False) -> TrainingResult:
+    def fit(self, train: TrainingSet, valid: TrainingSet, *, resume: bool = False) -> TrainingResult:
         """Run to the end of the budget, or until validation stops getting better.
 
         The model holds the best averaged weights afterwards.
@@ -94,7 +94,7 @@ class Trainer:
             )
         if self._config.minutes is None and self._config.updates is None and self._config.epochs is None:
             raise TrainingError("a run needs an end: give it --minutes, --updates or --epochs")
-        settings = {**_lasting(self._config), "train": train.path.name, "valid": valid.path.name}
+        settings = {**_lasting(self._config), "train": train.key, "valid": valid.key}
         torch.manual_seed(self._config.seed + self._group.rank)
         if resume:
             self._progress, generator = load_checkpoint(
@@ -155,7 +155,7 @@ class Trainer:
     def _epochs_done(self) -> float:
         return self._progress.epoch + self._progress.update_in_epoch / len(self._plan)
 
-    def _plan_epoch(self, train: Dataset) -> None:
+    def _plan_epoch(self, train: TrainingSet) -> None:
         """Lay out the updates of the epoch that the run is in, once."""
         progress, config = self._progress, self._config
         if self._planned_epoch != progress.epoch:
@@ -221,7 +221,7 @@ class Trainer:
             )
 
     @torch.no_grad()
-    def _validate(self, valid: Dataset, share: float) -> bool:
+    def _validate(self, valid: TrainingSet, share: float) -> bool:
         """Measure the averaged weights, keep them where they are the best yet; say whether to stop early."""
         progress, config, group = self._progress, self._config, self._group
         started = time.monotonic()
@@ -308,7 +308,7 @@ def learning_rate_share(share: float, config: TrainingConfig) -> float:
 
 
 def _validation_batches(
-    valid: Dataset, model: Seq2Seq, config: TrainingConfig, group: ProcessGroup
+    valid: TrainingSet, model: Seq2Seq, config: TrainingConfig, group: ProcessGroup
 ) -> Iterator[Batch]:
     plan = EpochPlan(valid, model.config, config.batch_size, np.random.default_rng(0))
     enough = math.ceil(config.validation_exchanges / config.batch_size)

@@ -108,3 +108,10 @@ def test_batches_have_sources_of_one_length_and_waste_little_on_padding(tmp_path
     assert even / len(batches) > 0.95
     real = sum(int(batch.target_mask.sum()) for batch in batches)
     assert real / sum(batch.target_mask.numel() for batch in batches) > 0.95
+
+
+def test_weights_of_rows_hold_for_their_tokens_but_not_for_the_end_of_what_is_unlearned() -> None:
+    batch = pad_batch([[3], [3]], [[20, END], [21, 22, END]], [2.0, -0.5])
+    assert batch.token_weights is not None
+    assert batch.token_weights[0, :2].tolist() == [2.0, 2.0]
+    assert batch.token_weights[1].tolist() == [-0.5, -0.5, 0.0]

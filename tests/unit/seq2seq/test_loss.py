@@ -40,3 +40,35 @@ def test_chunks_give_the_loss_and_gradients_of_plain_cross_entropy(
     assert nll.item() == pytest.approx(unsmoothed.item(), rel=1e-5)
     for gradient, wanted in zip(found, expected, strict=True):
         torch.testing.assert_close(gradient, 2 * wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_count_tokens_and_their_gradients() -> None:
+    outputs, weight, bias, targets = _case(3)
+    parts = cross_entropy(linear(outputs, weight, bias), targets, reduction="none")
+    expected = torch.autograd.grad(2.0 * parts[0] + 0.0 * parts[1] + 0.5 * parts[2], (outputs, weight, bias))
+    loss, nll = token_nll(outputs, weight, bias, targets, token_weights=torch.tensor([2.0, 0.0, 0.5]))
+    for gradient, wanted in zip(torch.autograd.grad(loss, (outputs, weight, bias)), expected, strict=True):
+        torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-5)
+    assert nll.item() == pytest.approx(parts.sum().item(), rel=1e-5)
+
+
+def test_a_negative_weight_is_unlikelihood() -> None:
+    outputs, weight, bias, targets = _case(4)
+    probs = linear(outputs, weight, bias).softmax(-1).gather(-1, targets[:, None])[:, 0]
+    plain = -0.3 * torch.log(1 - probs).sum()
+    expected = torch.autograd.grad(plain, (outputs, weight, bias))
+    loss, _ = token_nll(outputs, weight, bias, targets, token_weights=torch.full((4,), -0.3))
+    assert loss.item() == pytest.approx(plain.item(), rel=1e-4)
+    for gradient, wanted in zip(torch.autograd.grad(loss, (outputs, weight, bias)), expected, strict=True):
+        torch.testing.assert_close(gradient, wanted, rtol=1e-3, atol=1e-5)
+
+
+def test_what_is_certain_is_unlearned_with_a_finite_gradient() -> None:
+    bias = torch.tensor([100.0, 0.0]).requires_grad_()
+    loss, _ = token_nll(
+        torch.zeros(1, 1), torch.zeros(2, 1), bias, torch.tensor([0]), token_weights=torch.tensor([-1.0])
+    )
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert bias.grad is not None
+    assert torch.isfinite(bias.grad).all()

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from seq2seq.batching import EpochPlan, exchange_ids
+from seq2seq.mixing import MemorySet, MixedSet, WeightedExchange
+from seq2seq.tokenizer import BACKWARD
+from tests.builders import SMALL_TALK, dataset_of, tiny_config, tokenizer_for
+
+TOKENIZER = tokenizer_for(SMALL_TALK)
+CONFIG = tiny_config(TOKENIZER)
+LEARNED = [
+    WeightedExchange(("Hi!", "How are you?"), "Never better."),
+    WeightedExchange(("How are you?",), "What do you want?", -0.5),
+]
+
+
+def test_exchanges_in_memory_have_the_ids_of_the_same_ones_in_a_corpus(tmp_path: Path) -> None:
+    corpus = dataset_of(SMALL_TALK, TOKENIZER, tmp_path)
+    in_memory = MemorySet(
+        [WeightedExchange(tuple(talk[:end]), talk[end]) for talk in SMALL_TALK for end in range(1, len(talk))],
+        TOKENIZER,
+        CONFIG.context_turns,
+    )
+    assert len(in_memory) == len(corpus)
+    for row in range(len(corpus)):
+        for reverse in (False, True):
+            found = exchange_ids(in_memory, row, CONFIG, reverse=reverse, style=2)
+            assert found == exchange_ids(corpus, row, CONFIG, reverse=reverse, style=2)
+
+
+def test_a_mixture_shows_all_that_was_learned_and_a_fresh_draw_of_the_base(tmp_path: Path) -> None:
+    base = dataset_of(SMALL_TALK, TOKENIZER, tmp_path)
+    mixed = MixedSet(MemorySet(LEARNED, TOKENIZER, 3), base, 2.0)
+    epochs = [mixed.rows_of_epoch(np.random.default_rng(seed)).tolist() for seed in range(8)]
+    assert all(rows[:2] == [0, 1] and len(set(rows)) == len(rows) == 6 for rows in epochs)
+    assert len({tuple(sorted(rows[2:])) for rows in epochs}) > 1
+    for row in range(len(base)):
+        assert exchange_ids(mixed, 2 + row, CONFIG) == exchange_ids(base, row, CONFIG)
+
+
+def test_a_base_smaller_than_its_share_is_shown_whole(tmp_path: Path) -> None:
+    base = dataset_of(SMALL_TALK[:1], TOKENIZER, tmp_path)
+    mixed = MixedSet(MemorySet(LEARNED, TOKENIZER, 3), base, 50.0)
+    assert sorted(mixed.rows_of_epoch(np.random.default_rng(0))) == list(range(2 + len(base)))
+
+
+def test_what_is_to_be_unlearned_is_shown_in_its_whole_context_and_never_backwards() -> None:
+    learned = MemorySet([WeightedExchange(("Hi!", "How are you?"), "Go away.", -1.0)] * 20, TOKENIZER, 3)
+    plan = EpochPlan(
+        learned,
+        CONFIG,
+        64,
+        np.random.default_rng(0),
+        reverse_share=0.9,
+        last_turn_share=0.5,
+        no_context_share=0.4,
+        style_share=0.0,
+    )
+    (batch,) = plan.batches(0, 64)
+    whole, _ = exchange_ids(learned, 0, CONFIG)
+    assert batch.source_ids.shape == (20, len(whole))
+    assert not torch.any(batch.source_ids[:, 0] == BACKWARD)
