@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # the terminal chat looks for its model before it loads what 
 FORMAT = 1
 _REMEDY = "remove the model, and publish or install it again"
 FILES = ("model.safetensors", "tokenizer.json", "config.json", "encoder.onnx", "step.onnx")
+LEARNED = "learned.json"  # which turns of the memory it was trained on; only of retrained models
 MODEL_ID = re.compile(r"\w[\w.-]{0,99}")
 _LARGEST_JSON_BYTES = 16 * 2**20
 _MOST_PARAMETERS = 2**30
@@ -52,20 +53,20 @@ class ModelDir:
         return sum(int(file["bytes"]) for file in self.manifest["files"].values())
 
     def read_checked(self, name: str) -> bytes:
-        """Return the bytes of one of ``FILES``, after comparing their digest.
+        """Return the bytes of one of its files, after comparing their digest.
 
         Raises:
             ModelFilesError: they are not those that were published.
         """
         return _read_checked(self.path / name, self.manifest["files"][name]["sha256"])
 
-    def check_digests(self, names: Iterable[str] = FILES) -> None:
-        """Compare the SHA-256 of files with the manifest's.
+    def check_digests(self, names: Iterable[str] | None = None) -> None:
+        """Compare the SHA-256 of files with the manifest's; of all where none is named.
 
         Raises:
             ModelFilesError: one differs.
         """
-        for name in names:
+        for name in self.manifest["files"] if names is None else names:
             self.read_checked(name)
 
 
@@ -95,9 +96,10 @@ def write_model_dir(
             fill(work)
             sections = {"model": dataclasses.asdict(config), "decoding": dataclasses.asdict(decoding)}
             _write_json(work / "config.json", {"format": FORMAT, **sections})
-            files = {name: {"bytes": (work / name).stat().st_size, "sha256": _sha256(work / name)} for name in FILES}
+            names = [*FILES, *([LEARNED] if (work / LEARNED).exists() else [])]
+            files = {name: {"bytes": (work / name).stat().st_size, "sha256": _sha256(work / name)} for name in names}
             _write_json(work / "manifest.json", {**manifest, "model": path.name, "format": FORMAT, "files": files})
-            for name in (*FILES, "manifest.json"):
+            for name in (*names, "manifest.json"):
                 _sync(work / name)
             _sync(work)
             work.rename(path)
@@ -212,9 +214,9 @@ def read_weights(model: ModelDir, shapes: Mapping[str, tuple[int, ...]]) -> dict
 
 def _check_files(path: Path, manifest: Mapping[str, Any]) -> None:
     listed = manifest.get("files")
-    if not isinstance(listed, dict) or set(listed) != set(FILES):
+    if not isinstance(listed, dict) or set(listed) - {LEARNED} != set(FILES):
         raise ModelFilesError(f"{path / 'manifest.json'}: does not list the files of a model ({', '.join(FILES)})")
-    for name in FILES:
+    for name in listed:
         file, entry = path / name, listed[name]
         if not isinstance(entry, dict) or not isinstance(entry.get("sha256"), str):
             raise ModelFilesError(f"{path / 'manifest.json'}: the entry of {name} is damaged; {_REMEDY}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from seq2seq.config import DecodingConfig
 from seq2seq.export import export_runtime
 from seq2seq.model import Seq2Seq, expected_shapes
 from seq2seq.model_files import ModelDir, read_weights, write_weights
+from seq2seq.provenance import LearnedRound, summary, write_learned
 from seq2seq.registry import Registry
 from seq2seq.tokenizer import Tokenizer
 
@@ -23,8 +24,13 @@ def publish_model(
     tokenizer: Tokenizer,
     decoding: DecodingConfig,
     manifest: Mapping[str, Any],
+    learned: Sequence[LearnedRound] = (),
 ) -> str:
-    """Publish a trained model with its exported runtime; returns its id."""
+    """Publish a trained model with its exported runtime; returns its id.
+
+    Args:
+        learned: the retrainings that it went through, its own last.
+    """
 
     def fill(folder: Path) -> None:
         write_weights(
@@ -33,8 +39,11 @@ def publish_model(
         )
         tokenizer.save(folder / "tokenizer.json")
         export_runtime(model, folder)
+        if learned:
+            write_learned(folder, learned)
 
-    return registry.publish(name, model.config, decoding, manifest, fill)
+    provenance = {**manifest, "learned": summary(learned)} if learned else manifest
+    return registry.publish(name, model.config, decoding, provenance, fill)
 
 
 def load_model(directory: ModelDir, dropout: float = 0.0) -> Seq2Seq:
