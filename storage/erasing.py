@@ -3,16 +3,17 @@
 A turn that goes takes the bot's replies to it along; what was said after them stays, behind what was said before.
 In SQLite the words of deleted rows would still lie in the file: in the full-text index, in pages that a split left
 half used, in the write-ahead log. ``erase_traces`` rewrites all three. That is minutes' work for nobody: a second
-for a hundred thousand turns.
+for a hundred thousand turns. The ids of what went stay, so that a model which was trained on it can be found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from datetime import datetime
+from collections.abc import Collection, Iterable, Iterator
+from datetime import UTC, datetime
 from itertools import islice
 
-from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from storage import people, search
@@ -21,11 +22,14 @@ from storage.errors import StorageError
 from storage.schema import (
     ChatRow,
     ConversationRow,
+    DecisionRow,
+    ErasedRow,
     IdentityRow,
     IncomingRow,
     OutgoingRow,
     PersonRow,
     PlaceRow,
+    TaughtRow,
     TurnRow,
 )
 
@@ -46,8 +50,8 @@ def delete_turn(session: Session, turn_id: int) -> int:
 def delete_conversations(session: Session, numbers: Collection[int]) -> int:
     """Delete conversations of these numbers, whole; return how many turns went."""
     turns = 0
-    remaining = iter(numbers)
-    while chunk := list(islice(remaining, _CHUNK)):
+    for chunk in _chunks(numbers):
+        _bury(session, select(TurnRow.id).where(TurnRow.conversation_id.in_(chunk)))
         turns += _unindex(session, TurnRow.conversation_id.in_(chunk))
         session.execute(delete(ConversationRow).where(ConversationRow.id.in_(chunk)))
     return turns
@@ -98,6 +102,7 @@ def delete_person(session: Session, person: str) -> int | None:
     )
     alone = session.scalars(select(ConversationRow.id).where(ConversationRow.person_id == number)).all()
     turns += delete_conversations(session, alone)
+    _bury(session, select(TaughtRow.turn_id).where(TaughtRow.person_id == number))
     session.execute(delete(PersonRow).where(PersonRow.id == number))
     return turns
 
@@ -125,7 +130,8 @@ def _delete_turns(session: Session, conversation: int, doomed: set[int]) -> int:
     """Delete turns of one conversation; those behind them move up to the nearest that stays."""
     if not doomed:
         return 0
-    rows = session.execute(select(TurnRow.id, TurnRow.parent_id).where(TurnRow.conversation_id == conversation))
+    columns = select(TurnRow.id, TurnRow.parent_id, TurnRow.speaker, TurnRow.person_id)
+    rows = session.execute(columns.where(TurnRow.conversation_id == conversation).order_by(TurnRow.id)).all()
     parents: dict[int, int | None] = {row.id: row.parent_id for row in rows}
     if doomed >= parents.keys():
         return delete_conversations(session, [conversation])
@@ -141,13 +147,38 @@ def _delete_turns(session: Session, conversation: int, doomed: set[int]) -> int:
     for number, parent in parents.items():
         if number not in doomed and parent in doomed:
             session.execute(update(TurnRow).where(TurnRow.id == number).values(parent_id=nearest_kept(parent)))
-    remaining = iter(sorted(doomed, reverse=True))
-    while chunk := list(islice(remaining, _CHUNK)):
+    voices = {row.id: (row.speaker, row.person_id) for row in rows}
+    touched = set(doomed)  # and what the same voice said on: its words may stand in a response that the owner changed
+    for number, parent in parents.items():
+        if parent in touched and voices[number] == voices[parent]:
+            touched.add(number)
+    for chunk in _chunks(touched):
+        session.execute(delete(DecisionRow).where(DecisionRow.turn_id.in_(chunk)))
+    for chunk in _chunks(doomed):
+        _bury(session, select(TurnRow.id).where(TurnRow.id.in_(chunk)))
         _unindex(session, TurnRow.id.in_(chunk))
         session.execute(delete(TurnRow).where(TurnRow.id.in_(chunk)))
     kept = select(func.min(TurnRow.created)).where(TurnRow.conversation_id == conversation).scalar_subquery()
     session.execute(update(ConversationRow).where(ConversationRow.id == conversation).values(created=kept))
     return len(doomed)
+
+
+def _bury(session: Session, turn_ids: Select[int]) -> None:
+    """Set a tombstone for each of these turns."""
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    moment = datetime.now(UTC)
+    for chunk in _chunks(session.scalars(turn_ids.distinct()).all()):
+        new = insert(ErasedRow).values([{"turn_id": number, "erased": moment} for number in chunk])
+        session.execute(
+            new.on_conflict_do_update(index_elements=[ErasedRow.turn_id], set_={"erased": new.excluded.erased})
+        )
+
+
+def _chunks(numbers: Collection[int]) -> Iterator[list[int]]:
+    """Yield numbers some hundred at a time, the last first: what names another comes before it."""
+    remaining = iter(sorted(numbers, reverse=True))
+    while chunk := list(islice(remaining, _CHUNK)):
+        yield chunk
 
 
 def _unindex(session: Session, condition: ColumnElement[bool]) -> int:

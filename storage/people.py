@@ -16,10 +16,12 @@ from storage.records import Consent
 from storage.schema import (
     ConsentRow,
     ConversationRow,
+    DecisionRow,
     IdentityRow,
     LinkCodeRow,
     PersonRow,
     RatingRow,
+    StandingRow,
     TaughtRow,
     TurnRow,
 )
@@ -138,11 +140,29 @@ def _merge(session: Session, kept: int, linked: int, moment: datetime) -> None:
     for judged in (RatingRow, TaughtRow):  # where both judged the same turn, the kept person's word stays
         both = select(judged.turn_id).where(judged.person_id == kept)
         session.execute(delete(judged).where(judged.person_id == linked, judged.turn_id.in_(both)))
+    _merge_decisions(session, kept, linked)
     for table in (IdentityRow, ConsentRow, ConversationRow, TurnRow, RatingRow, TaughtRow):
         session.execute(update(table).where(table.person_id == linked).values(person_id=kept))
     if had_consent == 1:
         session.add(ConsentRow(person_id=kept, is_granted=False, created=moment))
     session.execute(delete(PersonRow).where(PersonRow.id == linked))
+
+
+def _merge_decisions(session: Session, kept: int, linked: int) -> None:
+    """Let what the owner decided hold for the merged person: of two decisions the kept one's, and a refusal wins."""
+    decided = {(row.turn_id, row.kind) for row in session.scalars(select(DecisionRow).filter_by(person_id=kept))}
+    for row in session.scalars(select(DecisionRow).filter_by(person_id=linked)).all():
+        if (row.turn_id, row.kind) in decided:
+            session.delete(row)
+        else:
+            row.person_id = kept
+    standing, other = session.get(StandingRow, kept), session.get(StandingRow, linked)
+    if other is not None:
+        if standing is None:
+            session.add(StandingRow(person_id=kept, is_trusted=other.is_trusted, decided=other.decided))
+        elif not other.is_trusted:
+            standing.is_trusted, standing.decided = False, max(standing.decided, other.decided)
+    session.flush()
 
 
 def _digest(code: str) -> str:

@@ -243,3 +243,41 @@ class PlaceRow(Base):
     bot: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     place: Mapped[str] = mapped_column(String(100), primary_key=True)
     conversation: Mapped[str] = mapped_column(String(200))
+
+
+class ErasedRow(Base):
+    """A tombstone: a turn of this id was erased, or words that hung on it. Nothing of them is kept."""
+
+    __tablename__ = "erased_turns"
+
+    turn_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    erased: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class DecisionRow(Base):
+    """What the owner decided about an exchange: learned or not, and with which words where they changed them.
+
+    ``turn``, ``person`` and ``kind`` say which: the turn whose words the response is, whose word or judgement it is,
+    and whether it was said, taught or judged. ``digest`` is that of the response that was looked at: a newer lesson
+    in the same place asks for a new decision.
+    """
+
+    __tablename__ = "decisions"
+
+    turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id", ondelete="CASCADE"), primary_key=True)
+    person_id: Mapped[int] = mapped_column(ForeignKey("people.id", ondelete="CASCADE"), primary_key=True, index=True)
+    kind: Mapped[str] = mapped_column(String(10), primary_key=True)
+    is_accepted: Mapped[bool]
+    text: Mapped[str | None] = mapped_column(Text)
+    digest: Mapped[str] = mapped_column(String(64))
+    decided: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class StandingRow(Base):
+    """What the owner decided about a person: to trust what they say, or to learn nothing of theirs."""
+
+    __tablename__ = "standings"
+
+    person_id: Mapped[int] = mapped_column(ForeignKey("people.id", ondelete="CASCADE"), primary_key=True)
+    is_trusted: Mapped[bool]
+    decided: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -1,7 +1,8 @@
 """Every query the project makes, by name. Records in and out; one transaction a call.
 
 Queries about persons are in ``people.py`` (``store.people``), those of a messenger's in- and outbox in
-``mailbox.py`` (``store.mailbox(bot)``); deleting, searching, exporting and learning have a file each behind this one.
+``mailbox.py`` (``store.mailbox(bot)``), those about what a model saw in ``provenance.py`` (``store.provenance``);
+deleting, searching, exporting and learning have a file each behind this one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from storage.database import Database, StorageConfig, as_json, storable
 from storage.errors import StorageError
 from storage.exports import EXPORT_FORMATS, Talk
 from storage.mailbox import Mailbox, find_answer, post
+from storage.provenance import Provenance
 from storage.records import (
     Conversation,
     Counts,
@@ -60,6 +62,7 @@ class ConversationStore:
         self._database = Database(config)
         self._session = self._database.session
         self.people = people.People(self._database)
+        self.provenance = Provenance(self._database)
         if self._database.has_traces():
             erasing.erase_traces(self._database)
 
@@ -341,7 +344,8 @@ class ConversationStore:
     def exchanges(self, context_turns: int = 3) -> Iterator[LoggedExchange]:
         """Yield what may be learned from, a conversation at a time, always in the same order.
 
-        Only of people who consent: what they said, what they taught, and replies that they rated good.
+        Only of people who consent: what they said, what they taught, replies that they rated good, and, as rejected
+        examples, those that they rated bad or had made anew.
         """
         with self._session() as session:
             places = learning.conversations_to_learn_from(session)

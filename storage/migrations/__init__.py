@@ -1,3 +1,3 @@
 """Alembic revisions of the schema, applied when a database is opened. ``HEAD`` is the newest."""
 
-HEAD = "0003"
+HEAD = "0004"

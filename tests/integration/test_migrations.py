@@ -36,6 +36,16 @@ DATA_0001 = (
     "INSERT INTO replies VALUES (3, 'm1', 'rank', '2', 3, 2.5, '{}', '[{\"text\": \"It sings.\", \"score\": -1.0}]')",
 )
 
+# And what those with 0002 and 0003 added to it.
+DATA_0002 = (
+    "UPDATE conversations SET title = 'Tea' WHERE id = 1",
+    "INSERT INTO consents VALUES (1, 1, TRUE, '2026-02-01 09:00:00')",
+    "INSERT INTO ratings VALUES (3, 1, 1, '2026-02-01 09:00:00')",
+    "INSERT INTO taught_replies VALUES (1, 1, 'It is.', '2026-02-01 09:00:00')",
+    "INSERT INTO chats VALUES (9, '7', '2026-02-01 09:00:00', NULL)",
+)
+DATA_0003 = ("INSERT INTO places VALUES (9, '7', 'bob/1')",)
+
 
 def migrate(database: Database, revision: str) -> None:
     config = Config()
@@ -99,6 +109,28 @@ def test_a_database_of_0001_can_all_that_a_new_one_can(at_0001: str) -> None:
     store.rate(3, "terminal:ada", 1)
     assert store.delete_person("terminal:ada") == 4
     assert [c.key for c in store.conversations()] == ["bob/1"]
+    store.close()
+
+
+@pytest.mark.parametrize("revision", ["0002", "0003"])
+def test_a_later_database_keeps_what_was_judged_taught_and_allowed(
+    at_0001: str, empty: Database, revision: str
+) -> None:
+    migrate(empty, revision)
+    with empty.session(writes=True) as session:
+        for statement in (*DATA_0002, *(DATA_0003 if revision == "0003" else ())):
+            session.execute(text(statement))
+    store = ConversationStore(StorageConfig(at_0001))
+    assert [(c.key, c.title) for c in store.conversations()] == [("bob/1", None), ("ada/1", "Tea")]
+    assert {(e.response, e.origin) for e in store.exchanges() if not e.is_rejected} == {
+        ("水开了吗", "person"),
+        ("It is.", "taught"),
+        ("It sings.", "rated"),
+    }
+    assert store.mailbox(9).conversation_at("7") == ("bob/1" if revision == "0003" else None)
+    assert store.provenance.erased_turn_ids() == frozenset()
+    store.delete_turn(5)
+    assert store.provenance.erased_turn_ids() == {5}
     store.close()
 
 

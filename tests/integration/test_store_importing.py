@@ -87,14 +87,6 @@ def test_what_is_learned_of_an_import_is_marked_and_names_its_speaker(store: Con
     assert {(exchange.origin, exchange.person) for exchange in store.exchanges()} == {("imported", KIM)}
 
 
-def test_what_is_learned_of_an_import_is_marked_as_imported(store: ConversationStore) -> None:
-    store.import_dialogues([CHAT])
-    assert {(exchange.origin, exchange.person) for exchange in store.exchanges()} == {
-        ("imported", ROBIN),
-        ("imported", KIM),
-    }
-
-
 def test_a_voice_can_be_withdrawn_and_forgotten(store: ConversationStore) -> None:
     store.import_dialogues([CHAT])
     store.people.set_consent(KIM, False)
