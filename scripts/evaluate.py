@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 _CONSISTENCY_TALKS = 10
+_FULL_TALKS = 20  # of --self-chat, under --full
 
 
 @app.command()
@@ -42,6 +43,9 @@ def evaluate(
     compare: Annotated[str | None, typer.Option(help="A second model, on the same exchanges.")] = None,
     strategies: Annotated[bool, typer.Option("--strategies", help="Compare all four strategies.")] = False,
     judges: Annotated[bool, typer.Option("--judges", help="Ask a parser and an embedder (extra dev).")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="All of it: --fp32 --probes --self-chat 20 --strategies --judges.")
+    ] = False,
     skip_bad_lines: Annotated[bool, typer.Option("--skip-bad-lines", help="Leave out what cannot be read.")] = False,
     strategy: options.Strategy = None,
     temperature: options.Temperature = None,
@@ -68,6 +72,9 @@ def evaluate(
     flags = {"strategy": strategy, "temperature": temperature, "top_p": top_p, "candidates": candidates}
     settings = load_settings({"decoding": flags})
     registry, changes = open_registry(settings), set_values(settings.decoding)
+    if full:
+        fp32 = probes = strategies = judges = True
+        self_chat = self_chat or _FULL_TALKS
     if report is not None:
         check_path(report)
     config = EvaluationConfig(replies, timed_replies, contexts, seed)
@@ -92,6 +99,7 @@ def evaluate(
             )
         if self_chat:
             talks = chat_with_itself(predictor, decoding, prompts.openings, self_chat, seed, on_progress, persona)
+            talks = talks.judged(panel, seed, on_progress) if panel else talks
         for corpus in opened:
             results.append(evaluate_all(first, others, corpus, config, on_progress, panel))
             if as_json:
@@ -132,15 +140,20 @@ def _bounds(found: Difference) -> dict[str, float]:
 
 
 def _spelled(context: typer.Context) -> str:
-    """Return the command as it was given, for the report to name."""
+    """Return the command as it was given, but of paths the last part only: what names it may be published."""
     given = context.params
-    spelled = ["backchat", "evaluate", given["model"], *given["corpora"]]
+    spelled = ["backchat", "evaluate", *map(_last_part, (given["model"], *given["corpora"]))]
     for parameter in context.command.params:
         name = parameter.name or ""
         source = context.get_parameter_source(name)
         if parameter.param_type_name == "option" and source is not None and source.name == "COMMANDLINE":
-            spelled += [parameter.opts[0]] if given[name] is True else [parameter.opts[0], str(given[name])]
+            spelled += [parameter.opts[0]] if given[name] is True else [parameter.opts[0], _last_part(given[name])]
     return shlex.join(spelled)
+
+
+def _last_part(value: object) -> str:
+    spelled = str(value)
+    return spelled if spelled.startswith("hf:") else Path(spelled).name or spelled
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""Small charts as inline SVG: drawn here, so that a report needs no plotting library, font or network.
+"""Charts of plain HTML: no plotting library, font or network, readable on any width, in light and in dark.
 
-Colours are classes (``c0``, ``c1`` ...) of the page's style sheet, so that a chart follows light and dark.
+Colours are classes (``c0``, ``c1`` ...) of the page's style sheet. Every value is spelled out as text too.
 """
 
 from __future__ import annotations
@@ -9,11 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-_WIDTH = 720
-_LABELS = 190  # room for the labels at the left
-_VALUES = 70  # room for the values at the right
-_BAR, _GAP = 15, 12
-
 
 @dataclass(frozen=True)
 class Series:
@@ -21,6 +16,15 @@ class Series:
 
     name: str
     values: Sequence[float | None]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value between its bounds."""
+
+    low: float
+    value: float
+    high: float
 
 
 def bar_chart(
@@ -34,65 +38,65 @@ def bar_chart(
     """
     known = [value for one in series for value in one.values if value is not None]
     largest = max([*known, mark[1] if mark else 0.0, 1e-9])
-    room = _WIDTH - _LABELS - _VALUES
-    parts: list[str] = []
-    y = 0.0
+    line = f'<u style="left:{_share(mark[1], largest)}"></u>' if mark else ""
+    rows = []
     for number, label in enumerate(labels):
-        drawn = [(n, one.values[number]) for n, one in enumerate(series)]
-        middle = y + len(drawn) * _BAR / 2
-        parts.append(_text(_LABELS - 8, middle, label, anchor="end"))
-        for place, value in drawn:
-            if value is not None:
-                width = room * value / largest
-                parts.append(
-                    f'<rect class="c{place}" x="{_LABELS}" y="{y:.1f}" width="{max(width, 0.5):.1f}" '
-                    f'height="{_BAR - 2}"/>'
-                )
-                parts.append(_text(_LABELS + width + 6, y + _BAR / 2 - 1, format(value, spelled)))
-            y += _BAR
-        y += _GAP
-    if mark is not None:
-        x = _LABELS + room * mark[1] / largest
-        parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{y:.1f}"/>')
-        y += 6
-        parts.append(_text(x, y, f"{mark[0]} {format(mark[1], spelled)}", anchor="middle"))
-        y += 12
-    return _svg(parts, y) + _legend(series)
+        bars = [
+            f'<div class="bar"><span>{line}<i class="c{place}" style="width:{_share(value, largest)}"></i></span>'
+            f"<b>{format(value, spelled)}</b></div>"
+            for place, one in enumerate(series)
+            if (value := one.values[number]) is not None
+        ]
+        rows.append(f"<dt>{escape(label)}</dt><dd>{''.join(bars)}</dd>")
+    note = f"{mark[0]} {format(mark[1], spelled)}" if mark else ""
+    return f'<dl class="bars">{"".join(rows)}</dl>' + _legend([one.name for one in series], note)
 
 
 def column_chart(labels: Sequence[str], series: Sequence[Series], spelled: str = ".0%") -> str:
-    """Draw upright columns side by side over each label, with the largest value spelled at the axis."""
-    height = 160
-    known = [value for one in series for value in one.values if value is not None]
-    largest = max([*known, 1e-9])
-    left, step = 50, (_WIDTH - 50) / max(1, len(labels))
-    width = (step - 4) / max(1, len(series))
-    parts = [f'<line class="axis" x1="{left}" x2="{_WIDTH}" y1="{height}" y2="{height}"/>']
-    parts += [_text(left - 6, 8, format(largest, spelled), anchor="end"), _text(left - 6, height, "0", anchor="end")]
+    """Draw upright columns side by side over each label; the tallest has its value spelled out."""
+    largest = max([*(value for one in series for value in one.values if value is not None), 1e-9])
+    groups = []
     for number, label in enumerate(labels):
-        x = left + number * step + 2
-        for place, one in enumerate(series):
-            value = one.values[number]
-            if value:
-                tall = (height - 8) * value / largest
-                parts.append(
-                    f'<rect class="c{place}" x="{x + place * width:.1f}" y="{height - tall:.1f}" '
-                    f'width="{max(width - 1, 0.5):.1f}" height="{tall:.1f}"/>'
-                )
-        parts.append(_text(x + (step - 4) / 2, height + 12, label, anchor="middle"))
-    return _svg(parts, height + 22) + _legend(series)
+        columns = "".join(
+            f'<i class="c{place}" style="height:{_share(one.values[number] or 0.0, largest)}" '
+            f'title="{escape(one.name)}: {format(one.values[number] or 0.0, spelled)}"></i>'
+            for place, one in enumerate(series)
+        )
+        groups.append(f"<div><span>{columns}</span><b>{escape(label)}</b></div>")
+    legend = _legend([one.name for one in series], f"the tallest column is {format(largest, spelled)}")
+    return f'<div class="columns">{"".join(groups)}</div>{legend}'
 
 
-def _svg(parts: Sequence[str], height: float) -> str:
-    return f'<svg viewBox="0 0 {_WIDTH} {height:.0f}" role="img">{"".join(parts)}</svg>'
+def interval_chart(
+    labels: Sequence[str], series: Sequence[tuple[str, Sequence[Interval | None]]], spelled: str
+) -> str:
+    """Draw intervals around a line at 0, grouped by label; colours go on after that of the reference, ``c0``."""
+    known = [interval for _, intervals in series for interval in intervals if interval is not None]
+    reach = max([abs(bound) for one in known for bound in (one.low, one.high)] + [1e-9])
+    rows = []
+    for number, label in enumerate(labels):
+        drawn = [
+            f'<div class="bar"><span class="both"><u style="left:50%"></u><i class="c{place}" '
+            f'style="left:{_place(one.low, reach)};width:{_share(one.high - one.low, 2 * reach)}"></i>'
+            f'<s class="c{place}" style="left:{_place(one.value, reach)}"></s></span>'
+            f"<b>{format(one.value, '+' + spelled)}</b></div>"
+            for place, (_, intervals) in enumerate(series, start=1)
+            if (one := intervals[number]) is not None
+        ]
+        rows.append(f"<dt>{escape(label)}</dt><dd>{''.join(drawn)}</dd>")
+    return f'<dl class="bars">{"".join(rows)}</dl>' + _legend([name for name, _ in series], "", first=1)
 
 
-def _legend(series: Sequence[Series]) -> str:
-    if not any(one.name for one in series):
-        return ""
-    items = "".join(f'<span><i class="c{n}"></i>{escape(one.name)}</span>' for n, one in enumerate(series))
-    return f'<p class="legend">{items}</p>'
+def _legend(names: Sequence[str], note: str, first: int = 0) -> str:
+    items = [f'<span><i class="c{n}"></i>{escape(name)}</span>' for n, name in enumerate(names, start=first) if name]
+    items += [f"<span>{escape(note)}</span>"] if note else []
+    return f'<p class="legend">{"".join(items)}</p>' if items else ""
 
 
-def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+def _share(value: float, largest: float) -> str:
+    return f"{100 * value / largest:.1f}%"
+
+
+def _place(value: float, reach: float) -> str:
+    """Return where a value from ``-reach`` to ``reach`` stands."""
+    return f"{50 + 50 * value / reach:.1f}%"

@@ -125,6 +125,7 @@ def _compare_verdicts(first: Verdict, second: Verdict, sampled: Sequence[int], s
     if first.nearest:
         groups = [sampled[place] for place in evenly_spaced(len(sampled), len(first.nearest))]
         found["nearest"] = compare_ratios(first.nearest, second.nearest, groups, seed)
+        found["passed"] = compare_ratios(first.passed, second.passed, groups, seed)
     return found
 
 

@@ -59,7 +59,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class CorpusEvaluation:
-    """Everything measured of one model on one corpus. ``fp32_nll_nats`` and ``verdict`` are there where asked for."""
+    """Everything measured of one model on one corpus; ``fp32_nll_nats`` and the verdicts where asked for."""
 
     model: str
     strategy: str
@@ -71,6 +71,7 @@ class CorpusEvaluation:
     reply_relevance: Relevance | None
     fp32_nll_nats: float | None
     verdict: Verdict | None = None
+    human_verdict: Verdict | None = None
 
     @property
     def fp32_bits_per_byte(self) -> float | None:
@@ -106,7 +107,9 @@ class CorpusEvaluation:
             "timed_replies": len(sample.latency_ms),
             "reply_measures": asdict(sample.measures),
             "human_measures": asdict(sample.human),
-            "bits_per_byte_by_depth": likelihood.by_depth(),
+            "length_calibration": {"ratio": sample.length_ratio, "distance_words": sample.length_distance},
+            "bits_per_byte_by_depth": likelihood.bits_per_byte_by_depth(),
+            "perplexity_word_by_depth": likelihood.perplexity_word_by_depth(),
             "bits_per_byte_by_turns_shown": dict(self.context_use),
         }
         if self.relevance is not None:
@@ -116,8 +119,9 @@ class CorpusEvaluation:
             measures["reply_hits"] = self.reply_relevance.hits()
         if self.fp32_bits_per_byte is not None:
             measures["bits_per_byte_fp32"] = self.fp32_bits_per_byte
-        if self.verdict is not None:
-            measures["judges"] = self.verdict.as_dict()
+        if self.verdict is not None and self.human_verdict is not None:
+            people = {f"human_{name}": share for name, share in self.human_verdict.as_dict().items()}
+            measures["judges"] = self.verdict.as_dict() | people
         return measures
 
 
@@ -142,15 +146,20 @@ def evaluate_model(
     load_sacrebleu()  # before minutes of work
     predictor, decoding, fp32_model = subject.predictor, subject.decoding, subject.fp32_model
     tests = read_test_set(corpus, predictor.config.context_turns)
+    judged = (decoding, config.contexts, config.seed, on_progress)
     if same_model is not None:
-        likelihood, context_use = same_model.likelihood, same_model.context_use
+        likelihood, context_use, relevance = same_model.likelihood, same_model.context_use, same_model.relevance
     else:
         likelihood = measure_likelihood(predictor, tests, on_progress)
         context_use = measure_context_use(predictor, tests, config.contexts, on_progress)
+        relevance = measure_relevance(predictor, tests, *judged)
     sample = reply_to_sample(
         predictor, tests, decoding, config.replies, config.timed_replies, config.seed, on_progress
     )
-    judged = (decoding, config.contexts, config.seed, on_progress)
+    verdicts = [
+        judges.judge(sample.last_turns, texts, config.contexts, config.seed, on_progress) if judges else None
+        for texts in (sample.replies, sample.responses)
+    ]
     return CorpusEvaluation(
         model=predictor.model_id,
         strategy=decoding.strategy,
@@ -158,8 +167,9 @@ def evaluate_model(
         likelihood=likelihood,
         sample=sample,
         context_use=context_use,
-        relevance=measure_relevance(predictor, tests, *judged),
+        relevance=relevance,
         reply_relevance=measure_reply_relevance(predictor, sample, *judged),
         fp32_nll_nats=measure_fp32(fp32_model, predictor, tests, on_progress) if fp32_model else None,
-        verdict=judges.judge(sample, config.contexts, config.seed, on_progress) if judges else None,
+        verdict=verdicts[0],
+        human_verdict=verdicts[1],
     )

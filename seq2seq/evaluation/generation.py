@@ -12,7 +12,7 @@ import numpy as np
 
 from seq2seq.config import DecodingConfig
 from seq2seq.evaluation.likelihood import OnProgress, TestExchange, TestSet
-from seq2seq.evaluation.metrics import TextMeasures, corpus_bleu, corpus_chrf, unigram_f1
+from seq2seq.evaluation.metrics import TextMeasures, corpus_bleu, corpus_chrf, unigram_f1, words
 from seq2seq.persona import Persona
 from seq2seq.predictor import Candidate, Predictor
 
@@ -68,6 +68,18 @@ class ReplySample:
         return corpus_chrf(self.replies, self.responses)
 
     @property
+    def length_ratio(self) -> float:
+        """Return how many words the model says for each of people's."""
+        return self.measures.mean_words / self.human.mean_words if self.human.mean_words else 0.0
+
+    @property
+    def length_distance(self) -> float:
+        """Return by how many words the model's lengths miss people's, longest against longest and so on down
+        (1-Wasserstein distance)."""
+        said, wanted = (sorted(len(words(text)) for text in texts) for texts in (self.replies, self.responses))
+        return sum(abs(one - other) for one, other in zip(said, wanted, strict=True)) / len(said)
+
+    @property
     def mean_reply_tokens(self) -> float:
         return sum(self.tokens) / len(self.tokens)
 
@@ -119,10 +131,17 @@ def predict(
     predictor: Predictor, chosen: Sequence[TestExchange], decoding: DecodingConfig, seeds: Sequence[int]
 ) -> list[Candidate | None]:
     """Return the reply to each exchange, with its persona lines; None where every candidate was refused."""
-    found: list[Candidate | None] = []
+    found = predict_candidates(predictor, chosen, decoding, seeds)
+    return [candidates[0] if candidates else None for candidates in found]
+
+
+def predict_candidates(
+    predictor: Predictor, chosen: Sequence[TestExchange], decoding: DecodingConfig, seeds: Sequence[int]
+) -> list[list[Candidate]]:
+    """Return all candidates for each exchange, best first."""
+    found: list[list[Candidate]] = []
     for persona, group in groupby(zip(chosen, seeds, strict=True), key=lambda pair: pair[0].persona):
         pairs = list(group)
         contexts = [exchange.context for exchange, _ in pairs]
-        replies = predictor.predict(contexts, decoding, [seed for _, seed in pairs], Persona(lines=persona))
-        found += [candidates[0] if candidates else None for candidates in replies]
+        found += predictor.predict(contexts, decoding, [seed for _, seed in pairs], Persona(lines=persona))
     return found

@@ -9,17 +9,16 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.errors import MissingExtraError, Seq2SeqError
-from seq2seq.evaluation.generation import ReplySample
 from seq2seq.evaluation.likelihood import OnProgress, evenly_spaced
-from seq2seq.evaluation.metrics import is_unspaced
+from seq2seq.evaluation.metrics import is_unspaced, words
 from seq2seq.evaluation.relevance import CANDIDATES
 
 _CHUNK = 32  # texts embedded in one call
@@ -35,23 +34,23 @@ _LONE_I = re.compile(r"\bi\b")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judges say of a sample, True for each reply that passes.
+    """What the judges say of some replies, True for each that passes.
 
     Attributes:
-        grammatical, human_grammatical: whether every sentence of the model's reply, of the human's response, parses
-            whole; empty for languages other than English.
-        nearest, human_nearest: whether its own last turn is nearer to the reply, by the embedder, than the last turns
-            of 19 other contexts; chance is 0.05.
+        grammatical: whether every sentence of the reply parses whole; empty for languages other than English.
+        nearest: of an evenly spaced part, whether the turn that the reply answers is nearer to it, by the embedder,
+            than the turns that 19 others answer; chance is 0.05.
+        passed: of the same part, whether the reply is grammatical (where that is judged), nearest, and given to no
+            other context: relevant, fluent and distinct together.
     """
 
     grammatical: tuple[bool, ...]
-    human_grammatical: tuple[bool, ...]
     nearest: tuple[bool, ...]
-    human_nearest: tuple[bool, ...]
+    passed: tuple[bool, ...]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, float | None]:
         """Return the shares; None where a judge had nothing to say."""
-        return {name: sum(passed) / len(passed) if passed else None for name, passed in vars(self).items()}
+        return {name: sum(values) / len(values) if values else None for name, values in vars(self).items()}
 
 
 class Judges:
@@ -80,19 +79,24 @@ class Judges:
         self._parsed: dict[str, bool] = {}  # by sentence
         self._embedded: dict[tuple[bool, str], NDArray[np.float32]] = {}
 
-    def judge(self, sample: ReplySample, contexts: int, seed: int, on_progress: OnProgress) -> Verdict:
-        """Judge a model's replies and the humans' responses to the same contexts.
+    def judge(
+        self, last_turns: Sequence[str], replies: Sequence[str], contexts: int, seed: int, on_progress: OnProgress
+    ) -> Verdict:
+        """Judge replies to ``last_turns``.
 
         Args:
             contexts: how many of them, evenly spaced, the embedder judges.
         """
-        is_english = not is_unspaced(sample.responses)
-        return Verdict(
-            grammatical=self.grammatical(sample.replies, on_progress) if is_english else (),
-            human_grammatical=self.grammatical(sample.responses, on_progress) if is_english else (),
-            nearest=self.nearest(sample.last_turns, sample.replies, contexts, seed, on_progress),
-            human_nearest=self.nearest(sample.last_turns, sample.responses, contexts, seed, on_progress),
+        grammatical = () if is_unspaced(last_turns) else self.grammatical(replies, on_progress)
+        nearest = self.nearest(last_turns, replies, contexts, seed, on_progress)
+        said = Counter(" ".join(words(reply)) for reply in replies)
+        distinct = [said[" ".join(words(reply))] == 1 for reply in replies]
+        places = evenly_spaced(len(replies), len(nearest))
+        passed = tuple(
+            near and distinct[place] and (not grammatical or grammatical[place])
+            for near, place in zip(nearest, places, strict=True)
         )
+        return Verdict(grammatical, nearest, passed)
 
     def grammatical(self, texts: Sequence[str], on_progress: OnProgress) -> tuple[bool, ...]:
         """Tell of each English text whether the parser finds a linkage of all words in each of its sentences."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -118,14 +118,25 @@ class Likelihood:
     def bits_per_byte(self) -> float:
         return to_bits_per_byte(self.nll_nats, int(self.bytes.sum()))
 
-    def by_depth(self) -> dict[str, float]:
+    def bits_per_byte_by_depth(self) -> dict[str, float]:
         """Return the bits per byte of exchanges with 1, 2, and 3 or more turns of context, where there are any."""
-        classes = np.minimum(self.depths, len(DEPTHS))
         return {
-            name: to_bits_per_byte(math.fsum(self.nll[classes == depth]), int(self.bytes[classes == depth].sum()))
-            for depth, name in enumerate(DEPTHS, start=1)
-            if (classes == depth).any()
+            name: to_bits_per_byte(math.fsum(self.nll[chosen]), int(self.bytes[chosen].sum()))
+            for name, chosen in self._depth_classes()
         }
+
+    def perplexity_word_by_depth(self) -> dict[str, float]:
+        """Return their perplexity a word."""
+        return {
+            name: math.exp(math.fsum(self.nll[chosen]) / int(self.words[chosen].sum()))
+            for name, chosen in self._depth_classes()
+        }
+
+    def _depth_classes(self) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+        classes = np.minimum(self.depths, len(DEPTHS))
+        for depth, name in enumerate(DEPTHS, start=1):
+            if (classes == depth).any():
+                yield name, classes == depth
 
 
 def to_bits_per_byte(nll_nats: float, n_bytes: int) -> float:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from seq2seq.config import DecodingConfig
+from seq2seq.evaluation.judges import Judges, Verdict
 from seq2seq.evaluation.likelihood import OnProgress
 from seq2seq.evaluation.metrics import TextMeasures, words
 from seq2seq.persona import NOBODY, Persona
@@ -23,18 +25,19 @@ class SelfChat:
         measures: of all replies, each against the turn before it.
         echo_share: share of replies that some earlier turn of their conversation says word for word.
         dead_share: share of conversations that end in a circle: the last four turns say two things or fewer.
+        verdict: the judges' on all replies, where they were asked.
     """
 
     conversations: tuple[tuple[str, ...], ...]
     measures: TextMeasures
     echo_share: float
     dead_share: float
+    verdict: Verdict | None = None
 
     @classmethod
     def of(cls, conversations: Sequence[Sequence[str]]) -> SelfChat:
         """Measure conversations; there is at least one, of an opening and at least one reply."""
-        replies = [turn for talk in conversations for turn in talk[1:]]
-        last_turns = [turn for talk in conversations for turn in talk[:-1]]
+        last_turns, replies = _pairs(conversations)
         echoes = sum(_echoes(talk) for talk in conversations)
         dead = sum(len({_folded(turn) for turn in talk[-4:]}) <= min(2, len(talk) - 1) for talk in conversations)
         return cls(
@@ -44,6 +47,11 @@ class SelfChat:
             dead / len(conversations),
         )
 
+    def judged(self, judges: Judges, seed: int, on_progress: OnProgress) -> SelfChat:
+        """Return the same with the verdict of judges on every reply."""
+        last_turns, replies = _pairs(self.conversations)
+        return replace(self, verdict=judges.judge(last_turns, replies, len(replies), seed, on_progress))
+
     def as_dict(self) -> dict[str, Any]:
         """Return the figures; the talks are left to the report."""
         return {
@@ -52,6 +60,7 @@ class SelfChat:
             "echo_share": self.echo_share,
             "dead_share": self.dead_share,
             "measures": asdict(self.measures),
+            **({"judges": self.verdict.as_dict()} if self.verdict else {}),
         }
 
 
@@ -74,6 +83,12 @@ def chat_with_itself(
             talk.append(candidates[0].text if candidates else "...")
     on_progress("self-chat", turns, turns)
     return SelfChat.of(talks)
+
+
+def _pairs(conversations: Sequence[Sequence[str]]) -> tuple[list[str], list[str]]:
+    """Return the turns that are answered, and the replies to them."""
+    pairs = [pair for talk in conversations for pair in pairwise(talk)]
+    return [turn for turn, _ in pairs], [reply for _, reply in pairs]
 
 
 def _echoes(talk: Sequence[str]) -> int:

@@ -48,15 +48,17 @@ _TEXT_MEASURES = (
     ("words_p90", "words, 90th percentile", "d"),
 )
 _VERDICTS = (
-    ("parser: grammatical", "grammatical", "human_grammatical"),
-    ("embedder: nearest to its own context of 20", "nearest", "human_nearest"),
+    ("grammatical", "parser: grammatical"),
+    ("nearest", "embedder: nearest to its own context of 20"),
+    ("passed", "both, and given to no other context"),
 )
-_DIFFERENCES = {
+DIFFERENCES = {
     "bits_per_byte": ("bits per byte", ".4f"),
     "hits": ("hits@1/20, as rank", ".1%"),
     "reply_hits": ("own replies: hits@1/20", ".1%"),
     "nearest": ("embedder: nearest to its own context of 20", ".1%"),
     "grammatical": ("parser: grammatical", ".1%"),
+    "passed": ("both, and given to no other context", ".1%"),
     "f1": ("F1", ".4f"),
     "distinct_1": ("distinct-1", ".4f"),
     "distinct_2": ("distinct-2", ".4f"),
@@ -65,7 +67,7 @@ _DIFFERENCES = {
     "loop_share": ("replies with a loop", ".1%"),
     "parroting": ("parroting", ".1%"),
 }
-_LOWER_IS_BETTER = frozenset(("bits_per_byte", "repeated_reply_share", "commonest_share", "loop_share", "parroting"))
+LOWER_IS_BETTER = frozenset(("bits_per_byte", "repeated_reply_share", "commonest_share", "loop_share", "parroting"))
 DIFFERENCE_HEADINGS = ("first", "second", "difference", "95 % interval", "better")
 Rows = list[list[str]]
 
@@ -91,21 +93,33 @@ def text_rows(evaluation: CorpusEvaluation) -> Rows:
         [label, _spell(getattr(model, key), spelled), _spell(getattr(human, key), spelled)]
         for key, label, spelled in _TEXT_MEASURES
     ]
-    if evaluation.verdict is not None:
-        shares = evaluation.verdict.as_dict()
-        rows += [[label, *(_spell(shares[key], ".1%") for key in keys)] for label, *keys in _VERDICTS]
+    rows.append(["length: words off people's", _spell(evaluation.sample.length_distance, ".1f"), ""])
+    for key, label in _VERDICTS:
+        shares = verdict_shares(evaluation, key)
+        rows += (
+            [[label, *(_spell(share, ".1%") for share in shares)]]
+            if any(share is not None for share in shares)
+            else []
+        )
     return rows
+
+
+def verdict_shares(evaluation: CorpusEvaluation, key: str) -> tuple[float | None, float | None]:
+    """Return what a judge says of the model's replies and of people's; None where it said nothing."""
+    verdicts = (evaluation.verdict, evaluation.human_verdict)
+    model, people = (verdict.as_dict()[key] if verdict else None for verdict in verdicts)
+    return model, people
 
 
 def difference_rows(comparison: Comparison) -> Rows:
     """Return a row a measure: first, second, difference, its 95 % interval, and which is clearly better."""
     rows = []
-    for key, (label, spelled) in _DIFFERENCES.items():
+    for key, (label, spelled) in DIFFERENCES.items():
         if (one := comparison.differences.get(key)) is not None:
             values = (one.first, one.second, one.difference)
             interval = f"{one.low:+{spelled}} to {one.high:+{spelled}}"
             first, second, difference = (_spell(value, spelled) for value in values)
-            better = "second" if (one.difference < 0) == (key in _LOWER_IS_BETTER) else "first"
+            better = "second" if (one.difference < 0) == (key in LOWER_IS_BETTER) else "first"
             rows.append([label, first, second, difference, interval, better if one.is_clear else ""])
     return rows
 
@@ -124,10 +138,13 @@ def behaviour_rows(probes: Probes | None, talks: SelfChat | None) -> Rows:
         rows += [
             ["self-chat: turns said before", _spell(talks.echo_share, ".1%")],
             ["self-chat: talks that end in a circle", _spell(talks.dead_share, ".1%")],
-            ["self-chat: distinct-2", _spell(talks.measures.distinct_2, ".4f")],
-            ["self-chat: turns with a loop", _spell(talks.measures.loop_share, ".1%")],
-            ["self-chat: parroting", _spell(talks.measures.parroting, ".1%")],
         ]
+        rows += [
+            [f"self-chat: {label}", _spell(getattr(talks.measures, key), spelled)]
+            for key, label, spelled in _TEXT_MEASURES
+        ]
+        shares = talks.verdict.as_dict() if talks.verdict else {}
+        rows += [[f"self-chat: {label}", _spell(shares[key], ".1%")] for key, label in _VERDICTS if key in shares]
     return rows
 
 

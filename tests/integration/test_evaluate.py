@@ -54,7 +54,8 @@ def test_all_measures_at_once(model_id: str, corpus: str, home: Path) -> None:
     assert found["probes"]["safety_replies"] == 2
     assert found["self_chat"]["turns"] == 13
     page = (home / "page.html").read_text(encoding="utf-8")
-    assert f"backchat evaluate {model_id} {corpus} --json --report {home / 'page.html'} --replies 4" in page
+    assert f"backchat evaluate {model_id} made.jsonl --json --report page.html --replies 4" in page
+    assert str(home) not in page
 
 
 def test_tables_for_people(model_id: str, corpus: str) -> None:

@@ -80,6 +80,9 @@ def test_measures_of_replies_worked_out_by_hand() -> None:
     assert sample.measures.distinct_2 == pytest.approx(4 / 5)
     assert sample.measures.repeated_share == pytest.approx(1 / 3)
     assert sample.human.repeated_share == 0
+    # people say 3, 1, 2 words, the model 2, 2, 4: in order 1, 2, 3 and 2, 2, 4
+    assert sample.length_ratio == pytest.approx(8 / 6)
+    assert sample.length_distance == pytest.approx(2 / 3)
 
 
 def test_two_models_are_compared_on_the_same_exchanges(subject: Subject, corpus_path: Path, tmp_path: Path) -> None:

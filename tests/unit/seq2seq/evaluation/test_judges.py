@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from seq2seq.errors import MissingExtraError, Seq2SeqError
-from seq2seq.evaluation.generation import ReplySample
 from seq2seq.evaluation.judges import Judges
-from seq2seq.evaluation.likelihood import TestExchange
+from seq2seq.evaluation.self_chat import SelfChat
 
 needs_judges = pytest.mark.skipif(shutil.which("link-parser") is None, reason="link-parser is not installed")
 TOPICS = (
@@ -17,12 +16,7 @@ TOPICS = (
 )  # fmt: skip
 
 
-def sample_of(replies: list[str]) -> ReplySample:
-    exchanges = tuple(
-        TestExchange((f"What do you think about {topic}?",), f"I know nothing about {topic}.", (), number, 1)
-        for number, topic in enumerate(TOPICS)
-    )
-    return ReplySample(exchanges, tuple(replies), (1,) * 20, (1.0,))
+TURNS = [f"What do you think about {topic}?" for topic in TOPICS]
 
 
 @pytest.fixture(scope="module")
@@ -58,17 +52,40 @@ def test_a_parser_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch, tm
 
 @needs_judges
 def test_the_embedder_finds_the_context_of_a_reply(judges: Judges) -> None:
-    fitting = judges.judge(sample_of([f"{topic.title()} are my favorite." for topic in TOPICS]), 20, 0, print)
-    bland = judges.judge(sample_of(["I do not know."] * 20), 20, 0, print)
-    assert fitting.as_dict()["nearest"] > 0.8
-    assert bland.as_dict()["nearest"] < 0.3
-    assert fitting.as_dict()["human_nearest"] > 0.8
-    assert fitting.as_dict()["human_grammatical"] == 1.0
+    fitting = judges.judge(TURNS, [f"{topic.title()} are my favorite." for topic in TOPICS], 20, 0, print)
+    bland = judges.judge(TURNS, ["I do not know."] * 20, 20, 0, print)
+    assert sum(fitting.nearest) > 16
+    assert sum(bland.nearest) < 6
+    assert all(bland.grammatical)
+
+
+@needs_judges
+def test_a_reply_passes_that_is_near_and_parses_and_is_given_to_one_context_only(judges: Judges) -> None:
+    replies = [f"I know nothing about {topic}." for topic in TOPICS]
+    broken = f"The of {TOPICS[0]} nothing knows about is."
+    found = judges.judge(TURNS, [broken, *replies[1:18], replies[18], replies[18]], 20, 0, print)
+    expected = [near and number not in (0, 18, 19) for number, near in enumerate(found.nearest)]
+    assert list(found.passed) == expected
+    assert sum(found.passed) > 12
+
+
+@needs_judges
+def test_grammar_of_chinese_is_not_judged(judges: Judges) -> None:
+    found = judges.judge(["\u4f60\u597d\u5417"] * 20, ["\u6211\u5f88\u597d"] * 20, 20, 0, print)
+    assert found.as_dict()["grammatical"] is None
+    assert found.as_dict()["passed"] == 0  # one reply to all
 
 
 @needs_judges
 def test_too_few_contexts_are_not_judged_by_the_embedder(judges: Judges) -> None:
-    assert judges.judge(sample_of(["Yes."] * 20), 19, 0, print).as_dict()["nearest"] is None
+    assert judges.judge(TURNS, ["Yes."] * 20, 19, 0, print).as_dict()["nearest"] is None
+
+
+@needs_judges
+def test_talks_are_judged_turn_by_turn(judges: Judges) -> None:
+    talks = SelfChat.of([["Do you like tea?", "Yes, I do."], ["Hello!", "Banana the of runs is."]])
+    found = talks.judged(judges, 0, print).as_dict()
+    assert found["judges"] == {"grammatical": 0.5, "nearest": None, "passed": None}
 
 
 def test_a_missing_parser_is_named_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,8 +86,8 @@ def test_measures_follow_from_nats_and_units(published: tuple[Predictor, Seq2Seq
     assert likelihood.perplexity_word == pytest.approx(math.exp(nats / 35))
     assert likelihood.bits_per_byte == pytest.approx(nats / math.log(2) / 90)
     late = likelihood.nll[6] + likelihood.nll[7]
-    assert likelihood.by_depth()["3+"] == pytest.approx(late / math.log(2) / 22)
-    assert list(likelihood.by_depth()) == ["1", "2", "3+"]
+    assert likelihood.bits_per_byte_by_depth()["3+"] == pytest.approx(late / math.log(2) / 22)
+    assert list(likelihood.bits_per_byte_by_depth()) == ["1", "2", "3+"]
 
 
 def test_a_reply_scores_alike_alone_and_among_others(
@@ -143,7 +143,7 @@ def test_context_use_compares_the_same_replies(
     found = measure_context_use(published[0], tests, 10, ignore)
     assert list(found) == ["1", "2", "3"]
     likelihood = measure_likelihood(published[0], tests, ignore)
-    assert found["3"] == pytest.approx(likelihood.by_depth()["3+"])
+    assert found["3"] == pytest.approx(likelihood.bits_per_byte_by_depth()["3+"])
     assert measure_context_use(published[0], TestSet("shallow", tests.exchanges[:3], 0), 10, ignore) == {}
 
 

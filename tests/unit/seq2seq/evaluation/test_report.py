@@ -10,12 +10,12 @@ import pytest
 
 from seq2seq.corpus import open_corpus
 from seq2seq.errors import Seq2SeqError
-from seq2seq.evaluation.charts import Series, bar_chart, column_chart
-from seq2seq.evaluation.comparison import evaluate_all
+from seq2seq.evaluation.charts import Interval, Series, bar_chart, column_chart, interval_chart
+from seq2seq.evaluation.comparison import Difference, evaluate_all
 from seq2seq.evaluation.evaluate import EvaluationConfig, Subject
 from seq2seq.evaluation.probe_prompts import PROMPTS
 from seq2seq.evaluation.probes import probe
-from seq2seq.evaluation.report import Report, to_html, write_report
+from seq2seq.evaluation.report import Report, advantage, to_html, write_report
 from seq2seq.evaluation.samples import Sample, reply_to_prompts
 from seq2seq.evaluation.self_chat import SelfChat
 from seq2seq.model_files import load_model_dir
@@ -61,8 +61,9 @@ class Links(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.fetched += [tag] if tag in ("script", "link", "img", "iframe", "object") else []
-        self.fetched += [str(value) for name, value in attributes if name in ("src", "href", "xlink:href")]
-        if tag not in ("meta", "br"):
+        named = [str(value) for name, value in attributes if name in ("src", "href", "xlink:href")]
+        self.fetched += [value for value in named if not value.startswith("#")]
+        if tag != "meta":
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
@@ -83,15 +84,23 @@ def test_the_page_fetches_nothing_and_is_well_formed(report: Report) -> None:
 
 def test_every_figure_and_table_names_the_command(report: Report) -> None:
     page = to_html(report)
-    figures = page.count("<figure>") + page.count("<table")
-    assert figures > 8
-    assert page.count(f'<code title="{COMMAND}">') == figures
+    figures = page.split("<figure>")[1:]
+    assert len(figures) > 8
+    assert all(f"<code>{COMMAND}</code>" in figure for figure in figures)
+    assert page.count("<table") == sum(figure.split("</figure>")[0].count("<table") for figure in figures)
+
+
+def test_links_lead_to_sections_of_the_page(report: Report) -> None:
+    page = to_html(report)
+    links = re.findall(r'href="#(\w+)"', page)
+    assert len(links) >= 6
+    assert links == re.findall(r'<section id="(\w+)"', page)
 
 
 def test_what_the_model_said_is_shown_as_it_is(report: Report) -> None:
     page = to_html(report)
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
-    assert "person: &lt;b&gt;<br>bot: a &amp; b<br>person: ?" in page
+    assert "<li>&lt;b&gt;</li><li class=bot>a &amp; b</li><li>?</li>" in page
 
 
 def test_no_text_of_the_corpus_is_on_the_page(report: Report) -> None:
@@ -116,11 +125,32 @@ def test_a_page_that_cannot_be_written_is_a_clear_error(report: Report, tmp_path
 
 def test_a_bar_is_as_long_as_its_value() -> None:
     chart = bar_chart(["one", "two"], [Series("", [2.0, 1.0])], ".1f")
-    wide, narrow = (float(width) for width in re.findall(r'width="([\d.]+)" height="13"', chart))
-    assert wide == 2 * narrow
-    assert ">2.0<" in chart
+    assert re.findall(r"width:([\d.]+)%", chart) == ["100.0", "50.0"]
+    assert "<b>2.0</b>" in chart
+
+
+def test_a_mark_stands_on_the_scale_of_the_bars() -> None:
+    chart = bar_chart(["one"], [Series("", [0.2])], ".0%", ("chance", 0.05))
+    assert "left:25.0%" in chart
+    assert "chance 5%" in chart
 
 
 def test_a_missing_value_has_no_bar() -> None:
-    assert bar_chart(["one", "two"], [Series("", [None, 1.0])]).count("<rect") == 1
-    assert column_chart(["one", "two"], [Series("a", [0.0, 0.5]), Series("b", [0.5, 0.5])]).count("<rect") == 3
+    assert bar_chart(["one", "two"], [Series("", [None, 1.0])]).count("<i ") == 1
+    assert (
+        column_chart(["one", "two"], [Series("a", [0.0, 0.5]), Series("b", [0.5, 0.5])]).count("height:100.0%") == 3
+    )
+
+
+def test_an_interval_stands_around_the_line_at_zero() -> None:
+    chart = interval_chart(["one"], [("a", [Interval(-0.1, 0.1, 0.2)])], ".1%")
+    assert "left:25.0%;width:75.0%" in chart
+    assert "left:75.0%" in chart
+    assert "<b>+10.0%</b>" in chart
+
+
+def test_the_first_of_two_is_better_right_of_the_line() -> None:
+    more, less = Difference(0.5, 0.3, -0.25, -0.125), Difference(0.25, 0.5, 0.125, 0.375)
+    assert advantage("distinct_2", more) == Interval(0.125, 0.2, 0.25)
+    assert advantage("loop_share", less) == Interval(0.125, 0.25, 0.375)
+    assert advantage("nearest", None) is None
