@@ -132,6 +132,15 @@ class LoggedExchange:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """What the owner decided about an exchange. ``text``: the response in their words, where they changed it."""
+
+    is_accepted: bool
+    text: str | None
+    decided: datetime
+
+
+@dataclass(frozen=True)
 class Incoming:
     """An update of the messenger.
 
