@@ -101,7 +101,7 @@ class Decisions:
         """Return whom the owner trusts (True) or blocks (False), by the name that exchanges call them."""
         query = select(PersonRow.key, StandingRow.is_trusted).join(PersonRow, PersonRow.id == StandingRow.person_id)
         with self._session() as session:
-            return dict(session.execute(query).tuples())
+            return {row.key: row.is_trusted for row in session.execute(query)}
 
 
 def _number(session: Session, person: str) -> int:
