@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple
 
@@ -76,12 +77,19 @@ class _Tree:
         return _Run(tuple(reversed(said)), turn)
 
     def exchange(
-        self, response: str, origin: Origin, said: Sequence[TurnRow], asked: TurnRow | None, judge: PersonRow
+        self,
+        response: str,
+        origin: Origin,
+        said: Sequence[TurnRow],
+        asked: TurnRow | None,
+        judge: PersonRow,
+        created: datetime | None = None,
     ) -> LoggedExchange | None:
         """Return the response behind the runs that end with ``asked``; None where none of them may be used.
 
         Args:
             said: the turns whose words the response is; none of a lesson.
+            created: when the lesson was taught.
         """
         runs: list[_Run] = []
         turn = asked
@@ -98,6 +106,7 @@ class _Tree:
             origin=origin,
             turn_id=said[-1].id if said else asked.id,
             person=judge.key,
+            created=created or (said[-1] if said else asked).created,
             answers=asked.id,
             turn_ids=tuple(turn.id for turn in used),
             people=tuple(dict.fromkeys([*(turn.person.key for turn in used), judge.key])),
@@ -141,7 +150,9 @@ def _said(tree: _Tree) -> Iterator[LoggedExchange]:
 def _taught(tree: _Tree, lessons: Sequence[TaughtRow]) -> Iterator[LoggedExchange]:
     for lesson in lessons:
         if lesson.person_id in tree.consenting:
-            found = tree.exchange(lesson.text, "taught", (), tree.turns[lesson.turn_id], lesson.person)
+            found = tree.exchange(
+                lesson.text, "taught", (), tree.turns[lesson.turn_id], lesson.person, lesson.created
+            )
             if found is not None:
                 yield found
 

@@ -113,6 +113,7 @@ class LoggedExchange:
             bot's, and was rated, or retried away.
         turn_id: the turn whose words the response is; of a lesson, the turn it hangs on.
         person: whose word or judgement it is.
+        created: when the response was said, or taught.
         is_rejected: a bot's reply that was rated bad or retried away: an example of what not to say, never a target.
         answers: the turn that is answered; what has the same was chosen or rejected in the same place.
         turn_ids: every turn whose words are in it, those of the context too.
@@ -125,6 +126,7 @@ class LoggedExchange:
     origin: Origin
     turn_id: int
     person: str
+    created: datetime
     is_rejected: bool = False
     answers: int = 0
     turn_ids: tuple[int, ...] = ()
