@@ -78,6 +78,10 @@ class ReplyEngine(Protocol):
     def context_turns(self) -> int:
         """Return how many past turns it reads; more are of no use to it."""
 
+    @property
+    def has_learned(self) -> bool:
+        """Return whether it was trained on what people wrote to a bot, and so could repeat it."""
+
     def reply(self, request: ReplyRequest) -> Reply:
         """Reply, or return what was written until the request was cancelled."""
 
@@ -91,7 +95,7 @@ class ModelEngine:
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
         self.model_id, self.decoding = predictor.model_id, predictor.decoding
-        self.context_turns = predictor.config.context_turns
+        self.context_turns, self.has_learned = predictor.config.context_turns, predictor.has_learned
 
     @property
     def predictor(self) -> Predictor:
@@ -169,6 +173,7 @@ class EchoEngine:
     model_id = ECHO
     decoding = DecodingConfig()
     context_turns = 1
+    has_learned = False
 
     def __init__(self, delay_ms: int = 0) -> None:
         self._delay_s = delay_ms / 1000

@@ -54,6 +54,9 @@ def _candidates(reply: ReplyRecord) -> Iterator[str]:
     yield " score forward reverse repeat  bland  candidate"
     best = reply.candidates[0]
     for number, candidate in enumerate(reply.candidates[:_MOST_CANDIDATES]):
+        if ruled_out := candidate.get("ruled_out"):
+            yield f"{candidate['score']:6.2f}{'':32}  ruled out: {clean_line(str(ruled_out))}"
+            continue
         terms = candidate.get("terms") or {}
         numbers = "".join(f"{terms.get(name, float('nan')):8.2f}" for name in _REASONS)
         reason = f"   ({_reason(candidate, best, reply.settings)})" if number and terms else ""

@@ -14,6 +14,7 @@ from seq2seq.config import DecodingConfig
 from seq2seq.errors import ModelFilesError
 from seq2seq.model_files import ModelDir, load_model_dir
 from seq2seq.persona import NOBODY, Persona
+from seq2seq.provenance import has_learned
 from seq2seq.ranking import RankTerms, repetition
 from seq2seq.runtime import Runtime
 from seq2seq.scheduler import DecodingLoop, Job, Scheduler, Task
@@ -32,7 +33,7 @@ class Candidate:
     """A reply that could be said.
 
     ``terms`` tells how ``rank`` came to its score; others have none. ``fact`` names the persona's fact that it
-    states, where it is no reply of the model's.
+    states, where it is no reply of the model's. ``ruled_out`` says why it must not be said, where it must not.
     """
 
     text: str
@@ -41,6 +42,7 @@ class Candidate:
     score: float
     terms: RankTerms | None = None
     fact: str | None = None
+    ruled_out: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Predictor:
 
     def __init__(self, model: ModelDir, threads: int = 1) -> None:
         self.model_id, self.config, self.decoding = model.model_id, model.config, model.decoding
+        self.has_learned = has_learned(model)
         model.check_digests(["tokenizer.json"])
         self.tokenizer = Tokenizer.load(model.path / "tokenizer.json")
         if self.tokenizer.vocab_size != model.config.vocab_size:

@@ -120,6 +120,12 @@ def read_learned(model: ModelDir) -> tuple[LearnedRound, ...]:
         raise ModelFilesError(f"{model.path / LEARNED}: not a readable list of what was learned ({error})") from error
 
 
+def has_learned(model: ModelDir) -> bool:
+    """Tell whether a model was trained on a memory, and so on what people wrote to a bot: retrained, or from its URL."""
+    names = [str(corpus.get("name")) for corpus in model.manifest.get("corpora", ()) if isinstance(corpus, dict)]
+    return LEARNED in model.manifest["files"] or any("://" in name for name in names)
+
+
 def summary(rounds: Sequence[LearnedRound]) -> dict[str, Any]:
     """Return the short form, for the manifest."""
     return {

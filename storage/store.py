@@ -2,7 +2,8 @@
 
 Queries about persons are in ``people.py`` (``store.people``), those of a messenger's in- and outbox in
 ``mailbox.py`` (``store.mailbox(bot)``), those about what a model saw in ``provenance.py`` (``store.provenance``),
-the owner's decisions in ``decisions.py`` (``store.decisions``); deleting, searching, exporting and learning have a
+the owner's decisions in ``decisions.py`` (``store.decisions``), those about whose words are whose in ``voices.py``
+(``store.voices``); deleting, searching, exporting and learning have a
 file each behind this one.
 """
 
@@ -45,6 +46,7 @@ from storage.rows import (
     turn_row,
 )
 from storage.schema import ConversationRow, PersonRow, RatingRow, ReplyRow, TaughtRow, TurnRow
+from storage.voices import Voices
 
 __all__ = ["ConversationStore", "StorageConfig"]
 
@@ -66,6 +68,7 @@ class ConversationStore:
         self.people = people.People(self._database)
         self.provenance = Provenance(self._database)
         self.decisions = Decisions(self._database)
+        self.voices = Voices(self._database)
         if self._database.has_traces():
             erasing.erase_traces(self._database)
 

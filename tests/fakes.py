@@ -15,8 +15,10 @@ class ScriptedEngine:
 
     decoding = DecodingConfig()
 
-    def __init__(self, *replies: str, model_id: str = "m1", context_turns: int = 3) -> None:
-        self.model_id, self.context_turns = model_id, context_turns
+    def __init__(
+        self, *replies: str, model_id: str = "m1", context_turns: int = 3, has_learned: bool = False
+    ) -> None:
+        self.model_id, self.context_turns, self.has_learned = model_id, context_turns, has_learned
         self._replies = list(replies)
         self.requests: list[ReplyRequest] = []
 

@@ -28,6 +28,10 @@ class BatchedEngine:
     def context_turns(self) -> int:
         return self._engine.context_turns
 
+    @property
+    def has_learned(self) -> bool:
+        return self._engine.has_learned
+
     def reply(self, request: ReplyRequest) -> Reply:
         return self._engine.submit(request).result()
 
