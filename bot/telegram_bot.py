@@ -316,7 +316,7 @@ class TelegramBot:
 
     def _file_for(self, message: Outgoing) -> tuple[str, bytes]:
         assert message.person is not None
-        return "backchat.json", export_of(self._store, message.person)
+        return "backchat.json", export_of(self._store, self._registry, message.person)
 
     # Servers
 

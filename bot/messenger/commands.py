@@ -14,6 +14,7 @@ from bot.messenger.splitting import split_text
 from bot.messenger.texts import Texts
 from bot.model_slot import ModelSlot
 from seq2seq.errors import Seq2SeqError
+from seq2seq.provenance import models_that_saw
 from seq2seq.registry import Registry
 from storage.errors import LinkCodeError
 from storage.mailbox import Mailbox
@@ -170,8 +171,11 @@ class Desk:
         return texts.say("on" if self._store.people.has_consent(message.person) else "off")
 
 
-def export_of(store: ConversationStore, person: str) -> bytes:
-    """Return all that is kept about a person, as JSON. What others said in the same group is not theirs."""
+def export_of(store: ConversationStore, registry: Registry, person: str) -> bytes:
+    """Return all that is kept about a person, and which models were trained on their words, as JSON.
+
+    What others said in the same group is not theirs.
+    """
     identities = store.people.identities(person)
     conversations = json.loads("".join(store.export("json", person=person)))
     for conversation in conversations:
@@ -179,5 +183,6 @@ def export_of(store: ConversationStore, person: str) -> bytes:
     consents = [
         {"granted": entry.is_granted, "at": entry.created.isoformat()} for entry in store.people.consents(person)
     ]
-    facts = {"identities": identities, "consents": consents, "conversations": conversations}
+    models = models_that_saw(registry, store.provenance.turn_ids_of(person))
+    facts = {"identities": identities, "consents": consents, "models": models, "conversations": conversations}
     return json.dumps(facts, ensure_ascii=False, indent=1).encode()

@@ -14,10 +14,23 @@ from typer.testing import CliRunner
 
 from bot.errors import BotError
 from scripts import logs, privacy
+from seq2seq.config import DecodingConfig
 from seq2seq.dialogues import Dialogue, DialogueTurn
+from seq2seq.provenance import LearnedRound
+from seq2seq.publishing import publish_model
+from seq2seq.registry import Registry
 from storage.errors import StorageError
 from storage.store import ConversationStore, StorageConfig
+from tests.builders import SMALL_TALK, tiny_config, tiny_model, tokenizer_for
 from tests.talk import ADA, BOB, record, say, texts_of
+
+
+def publish_learned(models_dir: Path, name: str, turn_id: int) -> str:
+    """Publish a model that was trained on one turn."""
+    tokenizer = tokenizer_for(SMALL_TALK)
+    learned = LearnedRound(datetime.now(UTC), "salt", (turn_id,), ("digest",), {"person": 1})
+    model = tiny_model(tiny_config(tokenizer), 0)
+    return publish_model(Registry(models_dir), name, model, tokenizer, DecodingConfig(), {}, [learned])
 
 
 @pytest.fixture
@@ -205,6 +218,16 @@ def test_a_persons_data_are_one_json_object(memory: ConversationStore) -> None:
     assert facts["identities"] == [ADA]
     assert [consent["is_granted"] for consent in facts["consents"]] == [True]
     assert [[turn["text"] for turn in talk["turns"]] for talk in facts["conversations"]] == [["one", "two"]]
+
+
+def test_models_that_were_trained_on_a_persons_words_are_named(home: Path, memory: ConversationStore) -> None:
+    mine, _ = say(memory, "one", "two")
+    others, _ = say(memory, "three", "four", conversation="bob/1", person=BOB)
+    seen = {name: publish_learned(home / "models", name, turn) for name, turn in (("a", mine.id), ("b", others.id))}
+    assert json.loads(run("export", ADA, app=privacy.app).stdout)["models"] == [seen["a"]]
+    result = run("forget", ADA, "--yes", app=privacy.app)
+    assert f"Trained on what was erased: {seen['a']}. A new one without it: backchat retrain" in result.stderr
+    assert seen["a"] not in run("forget", BOB, "--yes", app=privacy.app).stderr
 
 
 def test_a_person_is_forgotten_when_that_is_confirmed(memory: ConversationStore) -> None:
