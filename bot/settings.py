@@ -1,8 +1,8 @@
 """Every option, typed. Later wins: defaults, ``backchat.toml``, ``BACKCHAT_*`` variables, flags.
 
-``backchat.toml`` is read from the home folder and then from the working folder. The sections ``decoding``,
-``model``, ``training`` and ``cleaning`` hold only what differs from the model's own settings, the preset or the
-defaults; the dataclasses they override check the values once more when they are put together.
+``backchat.toml`` is read from the home folder and then from the working folder. The sections from ``decoding`` on
+hold only what differs from the model's own settings, the preset or the defaults; the dataclasses they override check
+the values once more when they are put together.
 """
 
 from __future__ import annotations
@@ -37,11 +37,24 @@ from pydantic_settings import (
 from pydantic_settings.exceptions import SettingsError as SourceError
 
 from bot.errors import SettingsError
-from seq2seq.config import CleaningConfig, DecodingConfig, ModelConfig, TrainingConfig
+from seq2seq.config import CleaningConfig, DecodingConfig, ModelConfig, RetrainingConfig, TrainingConfig
+from seq2seq.gate import GateConfig
+from seq2seq.scrubbing import ScrubbingConfig
+from storage.trust import TrustConfig
 
 PREFIX = "BACKCHAT_"
 FILE_NAME = "backchat.toml"
-Section = TypeVar("Section", DecodingConfig, ModelConfig, TrainingConfig, CleaningConfig)
+Section = TypeVar(
+    "Section",
+    DecodingConfig,
+    ModelConfig,
+    TrainingConfig,
+    CleaningConfig,
+    RetrainingConfig,
+    GateConfig,
+    ScrubbingConfig,
+    TrustConfig,
+)
 
 
 def _overrides_of(section: type[Any]) -> type[BaseModel]:
@@ -122,6 +135,10 @@ DecodingOverrides = _overrides_of(DecodingConfig)
 ModelOverrides = _overrides_of(ModelConfig)
 TrainingOverrides = _overrides_of(TrainingConfig)
 CleaningOverrides = _overrides_of(CleaningConfig)
+ScrubbingOverrides = _overrides_of(ScrubbingConfig)
+TrustOverrides = _overrides_of(TrustConfig)
+RetrainingOverrides = _overrides_of(RetrainingConfig)
+GateOverrides = _overrides_of(GateConfig)
 
 
 class Settings(BaseSettings):
@@ -138,6 +155,10 @@ class Settings(BaseSettings):
     model: ModelOverrides = ModelOverrides()  # type: ignore[valid-type]
     training: TrainingOverrides = TrainingOverrides()  # type: ignore[valid-type]
     cleaning: CleaningOverrides = CleaningOverrides()  # type: ignore[valid-type]
+    scrubbing: ScrubbingOverrides = ScrubbingOverrides()  # type: ignore[valid-type]
+    trust: TrustOverrides = TrustOverrides()  # type: ignore[valid-type]
+    retraining: RetrainingOverrides = RetrainingOverrides()  # type: ignore[valid-type]
+    gate: GateOverrides = GateOverrides()  # type: ignore[valid-type]
 
     @field_validator("home")
     @classmethod

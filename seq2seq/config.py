@@ -204,6 +204,76 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class RetrainingConfig:
+    """How a model learns from logged conversations.
+
+    Attributes:
+        minutes: of the whole run, measuring included.
+        threads: of the processor; 0 takes all but one.
+        niceness: 0 to 19; what else runs goes first.
+        base: corpora that are replayed against forgetting; none, or none at hand: the model's own samples.
+        replay_ratio: exchanges of the base an epoch, for each that is learned.
+        rehearsals: samples of its own that a model without a base corpus rehearses.
+        learning_rate, batch_size, dropout, average_decay: as in ``TrainingConfig``.
+        taught_weight, rated_weight: what a taught reply and one that was rated good count; what was said counts 1.
+        rejected_weight: what unlearning a reply counts that was rated bad or retried; 0 leaves it out.
+        held_out_share: of the pieces of conversations, half to choose the weights by, half to judge by; for good.
+        least_held_out: exchanges to judge by, without which nothing is learned.
+        most_base_loss: how much likelihood of the base the chosen weights may lose, as a share in nats.
+        measured_exchanges: of each held-out set, at most.
+        replies: made by old and new model on each set, for the gate.
+        canaries, canary_samples: secrets that are planted, and the replies drawn to bring each out.
+    """
+
+    minutes: float = 10.0
+    threads: int = 0
+    niceness: int = 19
+    base: tuple[str, ...] = ("chitchat",)
+    replay_ratio: float = 2.0
+    rehearsals: int = 2000
+    learning_rate: float = 5e-4
+    batch_size: int = 32
+    dropout: float = 0.2
+    average_decay: float = 0.99
+    taught_weight: float = 3.0
+    rated_weight: float = 1.0
+    rejected_weight: float = 0.2
+    held_out_share: float = 0.15
+    least_held_out: int = 10
+    most_base_loss: float = 0.006
+    measured_exchanges: int = 600
+    replies: int = 60
+    canaries: int = 3
+    canary_samples: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("minutes", "learning_rate", "batch_size", "least_held_out", "measured_exchanges", "replies"):
+            if not getattr(self, name) > 0:
+                raise TrainingError(f"retraining.{name} must be above 0, got {getattr(self, name)!r}")
+        for name in (
+            "threads",
+            "replay_ratio",
+            "rehearsals",
+            "taught_weight",
+            "rated_weight",
+            "rejected_weight",
+            "most_base_loss",
+            "canaries",
+            "canary_samples",
+        ):
+            if not getattr(self, name) >= 0:
+                raise TrainingError(f"retraining.{name} must be 0 or more, got {getattr(self, name)!r}")
+        for name in ("dropout", "average_decay"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise TrainingError(f"retraining.{name} must be in [0, 1), got {getattr(self, name)!r}")
+        if not 0.0 < self.held_out_share <= 0.5:
+            raise TrainingError(f"retraining.held_out_share must be in (0, 0.5], got {self.held_out_share!r}")
+        if not 0 <= self.niceness <= 19:
+            raise TrainingError(f"retraining.niceness must be between 0 and 19, got {self.niceness!r}")
+
+
+@dataclass(frozen=True)
 class CleaningConfig:
     """The filters, in the order in which they are asked. The first that objects is counted.
 

@@ -1,0 +1,76 @@
+"""Between a model and what training made of it: models that keep more of the one, and have most of the other.
+
+Robust fine-tuning by interpolated weights: Wortsman et al. 2022, arXiv:2109.01903 (WiSE-FT). One number is chosen on
+held-out exchanges: how far to go.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seq2seq.batching import EpochPlan
+from seq2seq.dataset import TrainingSet
+from seq2seq.model import Seq2Seq
+
+STEPS = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25)
+_ROWS = 64
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a model at ``share`` of the way measures, in nats a token. ``base_nll`` is None without a base."""
+
+    share: float
+    learned_nll: float
+    base_nll: float | None
+
+
+def mean_nll(model: Seq2Seq, exchanges: TrainingSet) -> float:
+    """Return the mean negative log-likelihood of a target token, in nats, all exchanges counting alike."""
+    plan = EpochPlan(exchanges, model.config, _ROWS, np.random.default_rng(0))
+    model.eval()
+    nll, tokens = 0.0, 0
+    with torch.no_grad():
+        for update in range(len(plan)):
+            for batch in plan.batches(update, _ROWS):
+                nll += float(model(batch._replace(token_weights=None))[1])
+                tokens += int(batch.target_mask.sum())
+    return nll / tokens
+
+
+def go_back_where_it_pays(
+    model: Seq2Seq,
+    parent: Mapping[str, Tensor],
+    learned: TrainingSet,
+    base: TrainingSet | None,
+    most_loss: float,
+    steps: Sequence[float] = STEPS,
+) -> list[Step]:
+    """Leave the weights where ``learned`` is likeliest among those that lose at most ``most_loss`` on ``base``.
+
+    Args:
+        model: as it was trained; holds the chosen weights afterwards.
+        parent: the weights that its training began with.
+        most_loss: how much more nats a token than the parent's, as a share.
+
+    Returns:
+        What was measured: the parent (share 0), then every step; the chosen one is last.
+    """
+    trained = {name: weight.clone() for name, weight in model.state_dict().items()}
+
+    def at(share: float) -> Step:
+        model.load_state_dict({name: torch.lerp(parent[name], trained[name], share) for name in trained})
+        return Step(share, mean_nll(model, learned), mean_nll(model, base) if base is not None else None)
+
+    measured = [at(0.0), *(at(share) for share in steps)]
+    limit = math.inf if measured[0].base_nll is None else measured[0].base_nll * (1 + most_loss)
+    allowed = [step for step in measured[1:] if step.base_nll is None or step.base_nll <= limit]
+    chosen = min(allowed, key=lambda step: step.learned_nll) if allowed else measured[-1]
+    model.load_state_dict({name: torch.lerp(parent[name], trained[name], chosen.share) for name in trained})
+    return [*measured, chosen]
