@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from seq2seq.model_files import ModelDir
     from seq2seq.registry import Registry
 
 app = typer.Typer()
@@ -21,8 +24,10 @@ def list_models() -> None:
     from rich.table import Table
     from rich.text import Text
 
+    entries = _registry().entries()
+    notes = _notes([entry.model for entry in entries if entry.model is not None])
     table = Table("", "model", "parameters", "MB", "trained on", box=None, pad_edge=False)
-    for entry in _registry().entries():
+    for entry in entries:
         mark = "*" if entry.is_current else ""
         if entry.model is None:
             table.add_row(mark, Text(entry.model_id), "", "", Text(entry.problem or "damaged", "red"))
@@ -34,7 +39,7 @@ def list_models() -> None:
             Text(entry.model_id),
             f"{parameters / 1e6:.1f} M" if isinstance(parameters, int) else "",
             f"{entry.model.size_bytes / 1e6:.1f}",
-            Text(trained_on),
+            Text.assemble(trained_on, (notes.get(entry.model_id, ""), "red")),
         )
     Console().print(table)
 
@@ -44,7 +49,8 @@ def show(model: Annotated[str, _MODEL], as_json: Annotated[bool, typer.Option("-
     """Show what a model is: sizes, settings, corpora with licences, results, parent."""
     from seq2seq.model_files import load_model_dir
 
-    manifest = load_model_dir(_registry().resolve(model)).manifest
+    directory = load_model_dir(_registry().resolve(model))
+    manifest = directory.manifest
     if as_json:
         print(json.dumps(manifest, ensure_ascii=False))
         return
@@ -52,10 +58,17 @@ def show(model: Annotated[str, _MODEL], as_json: Annotated[bool, typer.Option("-
         if name == "corpora":
             for corpus in value:
                 print(f"corpus: {corpus['name']} (licence: {corpus.get('licence') or 'unknown'})")
+        elif name == "learned":
+            print(f"learned: {_learned(value)}")
+        elif name == "gate":
+            for row in value["checks"]:
+                print(f"gate: {row[0]}: {row[1]} before, {row[2]} after, must be {row[3]}: {row[4]}")
         elif name == "files":
             print(f"size: {sum(file['bytes'] for file in value.values()) / 1e6:.1f} MB in {len(value)} files")
         else:
             print(f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    for note in _notes([directory]).values():
+        print(f"note:{note}")
 
 
 @app.command()
@@ -81,6 +94,44 @@ def _registry() -> Registry:
     from bot.settings import load_settings
 
     return open_registry(load_settings())
+
+
+def _learned(summary: Mapping[str, Any]) -> str:
+    """Return in one line what a model learned from conversations."""
+    origins = ", ".join(f"{count:,} {origin}" for origin, count in summary["origins"].items())
+    return (
+        f"{summary['exchanges']:,} exchanges ({origins}) collected {summary['collected']}; "
+        f"{_count(summary['turns'])} in all rounds so far"
+    )
+
+
+def _notes(models: Sequence[ModelDir]) -> dict[str, str]:
+    """Return what is to be said of models that saw words that are gone, or are no longer to be learned from."""
+    from seq2seq.provenance import erased_since, read_learned
+
+    learned = {model.model_id: rounds for model in models if (rounds := read_learned(model))}
+    if not learned:  # the memory stays closed
+        return {}
+    from contextlib import closing
+
+    from bot.assembly import open_store
+    from bot.settings import load_settings
+
+    notes = {}
+    with closing(open_store(load_settings())) as store:
+        withdrawn = store.provenance.withdrawn_turn_ids()
+        for model_id, rounds in learned.items():
+            gone = erased_since(rounds, store.provenance.erased_turn_ids)
+            unwilling = len(withdrawn.intersection(turn for one in rounds for turn in one.turn_ids))
+            if gone or unwilling:
+                what = [f"{_count(gone)} erased since"] * bool(gone)
+                what += [f"{_count(unwilling)} whose people withdrew consent"] * bool(unwilling)
+                notes[model_id] = f" saw {' and '.join(what)}: `backchat retrain --from-scratch` makes one without"
+    return notes
+
+
+def _count(turns: int) -> str:
+    return f"{turns:,} turn{'s' * (turns != 1)}"
 
 
 def _corpus_names(manifest: Any) -> list[str]:
