@@ -1,13 +1,14 @@
 """What a retraining came to, as one page of HTML that needs nothing else.
 
-People's words stand on it: it stays in the run's folder, and goes with them when they are forgotten.
+People's words stand on it: it stays in the run's folder, and is removed when words are erased.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from seq2seq.gate import GATE_HEADINGS, GateVerdict
 
 FILE_NAME = "report.html"
 _MOST_SAMPLES = 24
+_STAMP = len("20260301-120000")  # when a run began, at the front of its folder's name
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,24 @@ def write_report(path: Path, report: RetrainingReport) -> None:
         path.write_text(to_html(report), encoding="utf-8", errors="replace")
     except OSError as error:
         raise Seq2SeqError(f"{path}: cannot write the report ({error.strerror or error})") from error
+
+
+def remove_pages(runs_dir: Path, has_erased: Callable[[datetime], bool]) -> list[Path]:
+    """Remove the pages that may hold words which were erased since; returns them.
+
+    Args:
+        has_erased: tells whether anything was erased from a moment on.
+    """
+    removed = []
+    for path in sorted(runs_dir.glob(f"*/{FILE_NAME}")):
+        try:
+            began = datetime.strptime(path.parent.name[:_STAMP], "%Y%m%d-%H%M%S").replace(tzinfo=UTC)
+        except ValueError:  # no run of ours
+            continue
+        if has_erased(began):
+            path.unlink(missing_ok=True)
+            removed.append(path)
+    return removed
 
 
 def to_html(report: RetrainingReport) -> str:

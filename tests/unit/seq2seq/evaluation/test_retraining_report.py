@@ -2,13 +2,20 @@ from __future__ import annotations
 
 import stat
 from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from seq2seq.errors import Seq2SeqError
-from seq2seq.evaluation.retraining_report import BeforeAndAfter, RetrainingReport, to_html, write_report
+from seq2seq.evaluation.retraining_report import (
+    BeforeAndAfter,
+    RetrainingReport,
+    remove_pages,
+    to_html,
+    write_report,
+)
 from seq2seq.gate import GateConfig, Measurements, judge
 
 BEFORE = Measurements(2.0, 1.8, 0.01, 0.2, 0, 8.0, 9.0, 0, 0.5)
@@ -74,3 +81,13 @@ def test_only_its_owner_can_read_the_page(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(Seq2SeqError, match="cannot write the report"):
         write_report(tmp_path / "none" / "report.html", REPORT)
+
+
+def test_pages_from_before_an_erasure_are_removed(tmp_path: Path) -> None:
+    for run in ("20260301-120000-retrain", "20260303-120000-retrain", "notes"):
+        (tmp_path / run).mkdir()
+        write_report(tmp_path / run / "report.html", REPORT)
+    erased = datetime(2026, 3, 2, tzinfo=UTC)
+    removed = remove_pages(tmp_path, lambda moment: erased >= moment)
+    assert [path.parent.name for path in removed] == ["20260301-120000-retrain"]
+    assert {path.parent.name for path in tmp_path.glob("*/report.html")} == {"20260303-120000-retrain", "notes"}
