@@ -12,12 +12,19 @@ from storage.records import ReplyRecord
 _SHADES = " ░▒▓█"
 _MOST_CANDIDATES = 8
 _MOST_COLUMNS = 60
-_WEIGHTS = {"reverse": "reverse_weight", "repetition": "repetition_weight", "blandness": "blandness_weight"}
+_WEIGHTS = {
+    "reverse": "reverse_weight",
+    "repetition": "repetition_weight",
+    "blandness": "blandness_weight",
+    "length": "length_weight",
+}
+_COUNTED_FOR = ("forward", "reverse", "length")
 _REASONS = {
     "forward": "less likely after what was said",
     "reverse": "does not point back to what was said",
     "repetition": "repeats what was said",
     "blandness": "could be said anywhere",
+    "length": "is short",
 }
 
 
@@ -51,7 +58,7 @@ def _candidates(reply: ReplyRecord) -> Iterator[str]:
     if len(reply.candidates) < 2:
         return
     yield ""
-    yield " score forward reverse repeat  bland  candidate"
+    yield " score forward reverse repeat  bland  length  candidate"
     best = reply.candidates[0]
     for number, candidate in enumerate(reply.candidates[:_MOST_CANDIDATES]):
         if ruled_out := candidate.get("ruled_out"):
@@ -69,9 +76,9 @@ def _reason(candidate: Mapping[str, Any], best: Mapping[str, Any], settings: Map
     """Return what cost this candidate most against the best one."""
 
     def share(of: Mapping[str, Any], name: str) -> float:
-        value = float(of["terms"][name])
-        weight = float(settings.get(_WEIGHTS.get(name, ""), 1.0))
-        return value * weight if name in ("forward", "reverse") else -value * weight
+        value = float(of["terms"].get(name, 0.0))  # replies of earlier versions have no length
+        weight = float(settings.get(_WEIGHTS[name], 0.0)) if name in _WEIGHTS else 1.0
+        return value * weight if name in _COUNTED_FOR else -value * weight
 
     losses = {name: share(best, name) - share(candidate, name) for name in _REASONS}
     return _REASONS[max(losses, key=lambda name: losses[name])]

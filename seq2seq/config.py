@@ -93,6 +93,7 @@ class DecodingConfig:
     reverse_weight: float = 0.8
     repetition_weight: float = 0.5
     blandness_weight: float = 0.9
+    length_weight: float = 0.0
 
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
@@ -137,6 +138,7 @@ _DECODING_RANGES: tuple[tuple[str, float, float, str], ...] = (
     ("reverse_weight", -100.0, 100.0, "between -100 and 100"),
     ("repetition_weight", -100.0, 100.0, "between -100 and 100"),
     ("blandness_weight", -100.0, 100.0, "between -100 and 100"),
+    ("length_weight", -100.0, 100.0, "between -100 and 100"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 import threading
@@ -211,6 +212,7 @@ class Predictor:
                     reverse=backward[ids].means[asked[ids][number]],
                     repetition=repetition(ids, turns[number]),
                     blandness=unprompted[ids].means[0],
+                    length=math.log(len(ids) + 1),
                 )
                 for ids, mean in zip(given, forward[number].means, strict=True)
             ]
@@ -269,6 +271,7 @@ class Predictor:
                 reverse=backward[number].means[0] if backward else 0.0,
                 repetition=repetition(hypothesis.token_ids, turns),
                 blandness=unprompted.means[number],
+                length=math.log(len(hypothesis.token_ids) + 1),
             )
             candidate = self._candidate(hypothesis, decoding)
             ranked.append(replace(candidate, score=terms.score(decoding), terms=terms))

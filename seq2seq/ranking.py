@@ -1,4 +1,4 @@
-"""Which of several candidate replies is said: forward, reverse, repetition and blandness, weighed together."""
+"""Which candidate reply is said: forward, reverse, repetition, blandness and length, weighed together."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ class RankTerms:
         repetition: share of the reply, in [0, 1], that was said before: in itself, or in the dialogue.
         blandness: mean log-probability of the reply's tokens when nothing was said before: what could be said
             anywhere (Li et al. 2016, MMI-antiLM).
+        length: natural log of the number of tokens, end mark included. Means favour the shortest replies (the same
+            paper adds a multiple of the length to its sums).
     """
 
     forward: float
     reverse: float
     repetition: float
     blandness: float
+    length: float
 
     def score(self, decoding: DecodingConfig) -> float:
         return (
@@ -33,6 +36,7 @@ class RankTerms:
             + decoding.reverse_weight * self.reverse
             - decoding.repetition_weight * self.repetition
             - decoding.blandness_weight * self.blandness
+            + decoding.length_weight * self.length
         )
 
 

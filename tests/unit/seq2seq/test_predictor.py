@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import threading
@@ -168,7 +169,8 @@ def test_judging_and_scoring_agree(predictor: Predictor) -> None:
 
 def test_rank_terms_are_what_they_say(predictor: Predictor, published: PublishedModel) -> None:
     context = SMALL_TALK[1][:3]
-    wanted = decoding(temperature=1.5, top_p=1.0, reverse_weight=0.7, repetition_weight=1.1, blandness_weight=0.2)
+    weights = {"reverse_weight": 0.7, "repetition_weight": 1.1, "blandness_weight": 0.2, "length_weight": 0.4}
+    wanted = decoding(temperature=1.5, top_p=1.0, **weights)
     (candidates,) = predictor.predict([context], wanted, [3])
     tokenizer = predictor.tokenizer
     turns = [tokenizer.encode(turn) for turn in context]
@@ -188,7 +190,11 @@ def test_rank_terms_are_what_they_say(predictor: Predictor, published: Published
             torch_log_prob(published, [FORWARD], alone) / len(alone), rel=0.05, abs=0.1
         )
         assert candidate.score == pytest.approx(
-            terms.forward + 0.7 * terms.reverse - 1.1 * terms.repetition - 0.2 * terms.blandness
+            terms.forward
+            + 0.7 * terms.reverse
+            - 1.1 * terms.repetition
+            - 0.2 * terms.blandness
+            + 0.4 * math.log(len(ids) + 1)
         )
         (judged,) = predictor.judge([context], [[candidate.text]])[0]
         if tokenizer.encode(candidate.text) == ids and len(ids) < 20:

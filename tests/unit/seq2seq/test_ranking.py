@@ -7,9 +7,9 @@ from seq2seq.ranking import RankTerms, repetition
 
 
 def test_the_score_is_the_weighted_sum() -> None:
-    decoding = DecodingConfig(reverse_weight=0.5, repetition_weight=2.0, blandness_weight=0.25)
-    terms = RankTerms(forward=-1.0, reverse=-3.0, repetition=0.5, blandness=-4.0)
-    assert terms.score(decoding) == pytest.approx(-1.0 - 1.5 - 1.0 + 1.0)
+    decoding = DecodingConfig(reverse_weight=0.5, repetition_weight=2.0, blandness_weight=0.25, length_weight=0.5)
+    terms = RankTerms(forward=-1.0, reverse=-3.0, repetition=0.5, blandness=-4.0, length=3.0)
+    assert terms.score(decoding) == pytest.approx(-1.0 - 1.5 - 1.0 + 1.0 + 1.5)
 
 
 def test_repetition_counts_bigrams_that_come_again() -> None:
