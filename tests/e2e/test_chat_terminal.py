@@ -22,12 +22,14 @@ PATIENCE_S = 60
 class Screen:
     """A terminal with a person in front of it."""
 
-    def __init__(self, home: Path, *arguments: str, columns: int = 80, **environment: str) -> None:
+    def __init__(
+        self, home: Path, *arguments: str, command: str = "chat", columns: int = 80, **environment: str
+    ) -> None:
         self._screen = pyte.HistoryScreen(columns, 40, history=2000)
         self._stream = pyte.ByteStream(self._screen)
         self.process = pexpect.spawn(
             sys.executable,
-            ["-m", "scripts", "chat", *arguments],
+            ["-m", "scripts", command, *arguments],
             dimensions=(40, columns),
             env={**os.environ, "BACKCHAT_HOME": str(home), "TERM": "xterm-256color", **environment},
         )
