@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from bot import policy
 from bot.engine import Reply, ReplyEngine, ReplyRequest
+from bot.leak_guard import LeakGuard
 from seq2seq.persona import NOBODY, Persona
 from seq2seq.predictor import Candidate
 from storage.records import Outgoing, ReplyRecord, Turn
@@ -54,17 +55,24 @@ class DialogueManager:
 
     Args:
         persona: who the bot is.
+        guard: knows what people wrote; that of ``store`` where it is not given.
     """
 
     def __init__(
-        self, slot: EngineSlot, store: ConversationStore, *, persona: Persona = NOBODY, wishes: Wishes | None = None
+        self,
+        slot: EngineSlot,
+        store: ConversationStore,
+        *,
+        persona: Persona = NOBODY,
+        wishes: Wishes | None = None,
+        guard: LeakGuard | None = None,
     ) -> None:
         self._slot, self.store, self.persona = slot, store, persona
-        self._wishes = wishes or Wishes()
+        self._wishes, self._guard = wishes or Wishes(), guard or LeakGuard(store)
 
     def over(self, store: ConversationStore) -> DialogueManager:
-        """Return the same over another memory."""
-        return DialogueManager(self._slot, store, persona=self.persona, wishes=self._wishes)
+        """Return the same over another memory; what people wrote in this one is guarded there too."""
+        return DialogueManager(self._slot, store, persona=self.persona, wishes=self._wishes, guard=self._guard)
 
     def respond(
         self,
@@ -74,15 +82,11 @@ class DialogueManager:
         person: str,
         instead_of: int | None = None,
         wishes: Wishes | None = None,
-        external_id: str | None = None,
-        carry: Callable[[Reply], Outgoing] | None = None,
     ) -> Answer:
         """Answer a message; both turns are stored, in order.
 
         Args:
             instead_of: id of the person's turn that this one was edited from.
-            external_id: names the message where it came from; one that came before is not stored again.
-            carry: see ``answer``.
 
         Raises:
             StorageError: the memory did not answer in time.
@@ -90,25 +94,61 @@ class DialogueManager:
         objection = policy.objection_to(message)
         if objection is not None:
             return Answer(policy_reply(objection), None)
-        turn = self.store.add_turn(
-            conversation, message, person=person, instead_of=instead_of, external_id=external_id
-        )
-        return self.answer(turn, wishes, carry)
+        return self.answer(self.store.add_turn(conversation, message, person=person, instead_of=instead_of), wishes)
 
-    def answer(
-        self, turn: Turn, wishes: Wishes | None = None, carry: Callable[[Reply], Outgoing] | None = None
-    ) -> Answer:
-        """Reply to a stored turn of a person; a reply that it has already stays beside the new one.
+    def answer(self, turn: Turn, wishes: Wishes | None = None) -> Answer:
+        """Reply to a stored turn of a person; a reply that it has already stays beside the new one."""
+        context = [t.text for t in self.store.branch_to(turn.id, self._slot.engine.context_turns)]
+        reply = self._reply(context, wishes, turn.person, turn.conversation)
+        return Answer(reply, self.store.add_reply(turn, reply.text, record_of(reply)))
+
+    def respond_by_post(
+        self,
+        conversation: str,
+        message: str,
+        carry: Callable[[Reply], Outgoing],
+        *,
+        person: str,
+        external_id: str,
+        instead_of: int | None = None,
+        wishes: Wishes | None = None,
+    ) -> tuple[Answer, Outgoing | None]:
+        """Answer a message that a messenger brought and keeps until it is answered.
+
+        Both turns, and the message that carries the reply back, are stored in one transaction. Where the update was
+        answered before, that answer stays.
 
         Args:
-            carry: makes the message that carries the reply to a messenger. It is stored together with the reply's
-                turn; where the update that it answers was answered before, that answer stays.
+            carry: makes the message that carries the reply.
+            external_id: names the message where it came from; one that came before is not stored again.
+            instead_of: id of the person's turn that this one was edited from.
+
+        Returns:
+            The answer, and the message as the outbox has it; None where nothing was stored.
+
+        Raises:
+            StorageError: the memory did not answer in time.
         """
-        context = [t.text for t in self.store.branch_to(turn.id, self._slot.engine.context_turns)]
+        objection = policy.objection_to(message)
+        if objection is not None:
+            return Answer(policy_reply(objection), None), None
+        before = self.store.context(conversation, self._slot.engine.context_turns - 1, instead_of=instead_of)
+        reply = self._reply([*before, message], wishes, person, conversation)
+        turn, outgoing = self.store.post_exchange(
+            conversation,
+            message,
+            reply.text,
+            record_of(reply),
+            carry(reply),
+            person=person,
+            external_id=external_id,
+            instead_of=instead_of,
+        )
+        return Answer(reply, turn), outgoing
+
+    def _reply(self, context: Sequence[str], wishes: Wishes | None, person: str, conversation: str) -> Reply:
         engine = self._slot.engine_for(context)
-        reply = engine.reply(self.request(context, engine, wishes))
-        outgoing = carry(reply) if carry is not None else None
-        return Answer(reply, self.store.add_reply(turn, reply.text, record_of(reply), outgoing=outgoing))
+        return self._guard.reply(engine, self.request(context, engine, wishes), person, conversation)
 
     def request(self, context: Sequence[str], engine: ReplyEngine, wishes: Wishes | None = None) -> ReplyRequest:
         """Return what the engine is asked in order to answer the newest turn of a context."""
@@ -146,6 +186,8 @@ def candidate_facts(candidate: Candidate) -> dict[str, Any]:
     }
     if candidate.fact is not None:
         facts["fact"] = candidate.fact
+    if candidate.ruled_out is not None:
+        facts["ruled_out"] = candidate.ruled_out
     if candidate.terms is not None:
         facts["terms"] = {name: round(value, 6) for name, value in asdict(candidate.terms).items()}
     return facts

@@ -93,7 +93,7 @@ class TelegramBot:
         self._metrics = Metrics()
         self._workers = ThreadPoolExecutor(settings.workers, "answer")
         self._clerk = ThreadPoolExecutor(1, "inbox")  # updates are stored in the order in which they came
-        self._noters = ThreadPoolExecutor(4, "outbox")
+        self._noters = ThreadPoolExecutor(32, "outbox")  # they wait for one commit together
         access = Access(settings.admins, settings.allowed, settings.blocked)
         self._desk = Desk(self._store, self._mailbox, slot, registry, self._metrics, self._send_from_thread)
         self._access = access

@@ -6,21 +6,22 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import OperationalError as SQLiteError
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import URL, Engine, StaticPool, create_engine, event, literal_column
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from storage.errors import StorageError
+from storage.group_commit import GroupCommit
 from storage.migrations.upgrade import find_revision, upgrade
 from storage.schema import Base
 
@@ -41,6 +42,7 @@ _HINTS = {
     "does not exist": "make it with the server's own tools, or mend BACKCHAT_DATABASE",
     "authentication failed": "mend the user and password in BACKCHAT_DATABASE",
 }
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class Database:
         self._everybody = threading.Lock() if is_in_memory else nullcontext()
         self._writers = threading.Lock() if self.path is not None else None
         self._patience_s = config.busy_timeout_s
+        # A server's own writers share their syncs; SQLite's do so here.
+        self._group = GroupCommit(lambda: self.session(writes=True)) if self.path is not None else None
         try:
             self._bring_up_to_date()
         except BaseException:
@@ -84,7 +88,23 @@ class Database:
             raise
 
     def close(self) -> None:
+        if self._group is not None:
+            self._group.close()
         self.engine.dispose()
+
+    def write(self, work: Callable[[Session], _Result]) -> _Result:
+        """Do what many threads do all the time, in a transaction that SQLite's writers share where they can.
+
+        Args:
+            work: changes the database and nothing else; see ``GroupCommit.run``.
+
+        Raises:
+            StorageError: the database failed or did not answer in time.
+        """
+        if self._group is not None:
+            return self._group.run(work)
+        with self.session(writes=True) as session:
+            return work(session)
 
     @contextmanager
     def session(self, *, writes: bool = False, upgrades: bool = False) -> Iterator[Session]:
@@ -179,12 +199,26 @@ def as_json(value: Any) -> Any:
     return storable(value) if isinstance(value, str) else value
 
 
+def insert_for(session: Session) -> Any:
+    """Return the function of the session's dialect that makes an insert which knows of conflicts."""
+    return sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+
+
 def insert_new(session: Session, table: type[Base], **values: Any) -> bool:
     """Insert a row unless one with its key is there, from another process perhaps; tell whether it was."""
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
     # Not rowcount: for an insert PostgreSQL's driver does not always tell it.
-    new: Any = insert(table).values(**values).on_conflict_do_nothing().returning(literal_column("1"))
+    new = insert_for(session)(table).values(**values).on_conflict_do_nothing().returning(literal_column("1"))
     return session.execute(new).first() is not None
+
+
+def insert_all_new(
+    session: Session, table: type[Base], rows: Sequence[Mapping[str, Any]], key: InstrumentedAttribute[_Result]
+) -> list[_Result]:
+    """Insert rows unless their keys are there; return the ``key`` of those that were inserted, in no order."""
+    if not rows:
+        return []
+    new = insert_for(session)(table.__table__).on_conflict_do_nothing().returning(key)
+    return list(session.connection().execute(new, rows).scalars())
 
 
 def _parse(url: str) -> URL:

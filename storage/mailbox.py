@@ -10,15 +10,36 @@ The text of updates and answers goes when they are done; the numbers stay, until
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from sqlalchemy import delete, func, null, select, update
+from sqlalchemy import Table, bindparam, delete, func, insert, literal, null, select, update
 from sqlalchemy.orm import Session
 
-from storage.database import Database, as_json, insert_new
+from storage.database import Database, as_json, insert_all_new, insert_for, insert_new
 from storage.records import Incoming, Outgoing
 from storage.schema import ChatRow, IncomingRow, OutgoingRow, PlaceRow, SentRow
+
+_INBOX, _OUTBOX = cast(Table, IncomingRow.__table__), cast(Table, OutgoingRow.__table__)
+_PLACES = cast(Table, PlaceRow.__table__)
+_FINISH = (
+    update(_INBOX)
+    .where(
+        _INBOX.c.bot == bindparam("of_bot"), _INBOX.c.update_id == bindparam("update"), _INBOX.c.state == "waiting"
+    )
+    .values(state=bindparam("end"), payload=null(), finished=bindparam("moment"))
+)
+_ANSWER = select(_OUTBOX.c.id).where(_OUTBOX.c.bot == bindparam("bot"), _OUTBOX.c.update_id == bindparam("update"))
+_CONVERSATION = select(_PLACES.c.conversation).where(
+    _PLACES.c.bot == bindparam("bot"), _PLACES.c.place == bindparam("place")
+)
+_PUT = insert(_OUTBOX).returning(_OUTBOX.c.id)
+_END = (
+    update(_OUTBOX)
+    .where(_OUTBOX.c.id == bindparam("number"))
+    .values(parts=[], options={}, state=bindparam("end"), finished=bindparam("moment"))
+)
 
 
 class Mailbox:
@@ -26,30 +47,34 @@ class Mailbox:
 
     def __init__(self, database: Database, bot: int) -> None:
         self.bot = bot
-        self._session = database.session
+        self._session, self._write = database.session, database.write
 
     def receive(self, updates: Iterable[Incoming], *, now: datetime | None = None) -> list[int]:
         """Store updates that are not known yet; return their numbers. They are safe once this returns."""
         moment = now or datetime.now(UTC)
-        new = []
-        with self._session(writes=True) as session:
-            for incoming in updates:
-                is_new = insert_new(
-                    session,
-                    IncomingRow,
-                    bot=self.bot,
-                    update_id=incoming.update_id,
-                    chat=incoming.chat,
-                    person=incoming.person,
-                    payload=as_json(incoming.payload),
-                    state="waiting",
-                    attempts=0,
-                    created=moment,
-                )
-                if is_new:
-                    new.append(incoming.update_id)
-                    insert_new(session, ChatRow, bot=self.bot, chat=incoming.chat, created=moment)
-        return new
+        given = list(updates)
+        rows = [
+            {
+                "bot": self.bot,
+                "update_id": incoming.update_id,
+                "chat": incoming.chat,
+                "person": incoming.person,
+                "payload": as_json(incoming.payload),
+                "state": "waiting",
+                "attempts": 0,
+                "created": moment,
+            }
+            for incoming in given
+        ]
+
+        def work(session: Session) -> list[int]:
+            new = set(insert_all_new(session, IncomingRow, rows, IncomingRow.update_id))
+            chats = dict.fromkeys(incoming.chat for incoming in given if incoming.update_id in new)
+            values = [{"bot": self.bot, "chat": chat, "created": moment} for chat in chats]
+            insert_all_new(session, ChatRow, values, ChatRow.chat)
+            return list(dict.fromkeys(i.update_id for i in given if i.update_id in new))
+
+        return self._write(work)
 
     def waiting(self, limit: int | None = None) -> list[Incoming]:
         """Return updates that are not done, oldest first: the work left over when the program starts."""
@@ -67,23 +92,17 @@ class Mailbox:
 
     def finish(self, update_id: int, *, is_failed: bool = False, now: datetime | None = None) -> None:
         """Note that an update needs no more work, and drop its text. Without an answer, or after ``post``."""
-        with self._session(writes=True) as session:
-            _finish(session, self.bot, update_id, "failed" if is_failed else "done", now or datetime.now(UTC))
+        moment, state = now or datetime.now(UTC), "failed" if is_failed else "done"
+        self._write(lambda session: _finish(session, self.bot, update_id, state, moment))
 
     def post(self, message: Outgoing, *, now: datetime | None = None) -> Outgoing:
         """Put a message that is no reply of a model into the outbox, and end the update that it answers.
 
         The message of an update that was answered before is not stored again: the stored one comes back. A reply
-        goes with ``ConversationStore.add_reply``, which stores its turn at the same time.
+        goes with ``ConversationStore.post_exchange``, which stores its turn at the same time.
         """
-        with self._session(writes=True) as session:
-            return post(session, message, now or datetime.now(UTC))
-
-    def answer_to(self, update_id: int) -> Outgoing | None:
-        """Return the message that answers an update, sent or not."""
-        with self._session() as session:
-            row = find_answer(session, self.bot, update_id)
-            return _outgoing(session, row) if row is not None else None
+        moment = now or datetime.now(UTC)
+        return self._write(lambda session: find_answer(session, message) or put(session, message, moment))
 
     def unsent(self, limit: int | None = None) -> list[Outgoing]:
         """Return messages of which parts are still to be sent, in the order they were posted."""
@@ -92,25 +111,39 @@ class Mailbox:
             rows = session.scalars(query.order_by(OutgoingRow.id).limit(limit)).all()
             return [_outgoing(session, row) for row in rows]
 
-    def record_sent(self, outgoing_id: int, message_id: int, *, now: datetime | None = None) -> Outgoing:
-        """Note that the messenger took the next part as ``message_id``; with the last part the message is done.
+    def record_sent(self, message: Outgoing, number: int, *, now: datetime | None = None) -> Outgoing:
+        """Note that the messenger took the next part of a message as ``number``; with the last part it is done.
 
-        A message that was edited is the newer one's from then on: it shows that one's turn.
+        A message that was edited is the newer one's from then on: it shows that one's turn. Nothing is noted of a
+        message that was erased in the meantime.
+
+        Returns:
+            The message with that part among those sent.
         """
-        with self._session(writes=True) as session:
-            row = session.get_one(OutgoingRow, outgoing_id, with_for_update=True)
-            session.merge(SentRow(bot=row.bot, chat=row.chat, message_id=message_id, outgoing_id=outgoing_id))
-            session.flush()
-            message = _outgoing(session, row)
-            if len(message.sent) >= len(row.parts):
-                row.parts, row.options, row.state, row.finished = [], {}, "sent", now or datetime.now(UTC)
-            return message
+        moment = now or datetime.now(UTC)
+        sent = replace(message, sent=(*message.sent, number))
+
+        def work(session: Session) -> None:
+            connection = session.connection()
+            here = select(_OUTBOX.c.bot, _OUTBOX.c.chat, literal(number), _OUTBOX.c.id).where(
+                _OUTBOX.c.id == message.id
+            )
+            note = insert_for(session)(SentRow).from_select(["bot", "chat", "message_id", "outgoing_id"], here)
+            connection.execute(
+                note.on_conflict_do_update(
+                    index_elements=["bot", "chat", "message_id"], set_={"outgoing_id": note.excluded.outgoing_id}
+                )
+            )
+            if len(sent.sent) >= len(message.parts):
+                connection.execute(_END, {"number": message.id, "end": "sent", "moment": moment})
+
+        self._write(work)
+        return sent
 
     def give_up(self, outgoing_id: int, *, now: datetime | None = None) -> None:
         """Note that a message cannot be sent, and drop its text."""
-        with self._session(writes=True) as session:
-            values = {"parts": [], "options": {}, "state": "failed", "finished": now or datetime.now(UTC)}
-            session.execute(update(OutgoingRow).where(OutgoingRow.id == outgoing_id).values(values))
+        values = {"number": outgoing_id, "end": "failed", "moment": now or datetime.now(UTC)}
+        self._write(lambda session: session.connection().execute(_END, values))
 
     def turn_of(self, chat: str, message_id: int) -> int | None:
         """Return the id of the reply's turn that a message of the chat shows, for buttons and reactions under it."""
@@ -129,8 +162,7 @@ class Mailbox:
     def conversation_at(self, place: str) -> str | None:
         """Return the conversation that is being talked in at a place: a chat, or a thread of one."""
         with self._session() as session:
-            row = session.get(PlaceRow, (self.bot, place))
-            return row.conversation if row is not None else None
+            return session.connection().execute(_CONVERSATION, {"bot": self.bot, "place": place}).scalar()
 
     def set_conversation(self, place: str, conversation: str) -> None:
         """Go on in another conversation at a place."""
@@ -172,39 +204,36 @@ class Mailbox:
             return int(cast(Any, session.execute(old)).rowcount)
 
 
-def post(session: Session, message: Outgoing, moment: datetime) -> Outgoing:
+def put(session: Session, message: Outgoing, moment: datetime) -> Outgoing:
     """Put a message into the outbox and end its update, within the transaction that stores what it says."""
     if message.update_id is not None:
-        known = find_answer(session, message.bot, message.update_id)
-        if known is not None:
-            return _outgoing(session, known)
         _finish(session, message.bot, message.update_id, "done", moment)
-    row = OutgoingRow(
-        bot=message.bot,
-        update_id=message.update_id,
-        chat=message.chat,
-        person=message.person,
-        turn_id=message.turn_id,
-        parts=as_json(list(message.parts)),
-        options=as_json(message.options),
-        state="waiting",
-        created=moment,
-    )
-    session.add(row)
-    session.flush()
-    return _outgoing(session, row)
+    stored = replace(message, parts=tuple(as_json(message.parts)), options=as_json(message.options), sent=())
+    values = {
+        "bot": message.bot,
+        "update_id": message.update_id,
+        "chat": message.chat,
+        "person": message.person,
+        "turn_id": message.turn_id,
+        "parts": list(stored.parts),
+        "options": stored.options,
+        "state": "waiting",
+        "created": moment,
+    }
+    return replace(stored, id=session.connection().execute(_PUT, values).scalar_one())
 
 
-def find_answer(session: Session, bot: int, update_id: int) -> OutgoingRow | None:
-    """Return the row of the message that answers an update."""
-    return session.scalar(select(OutgoingRow).where(OutgoingRow.bot == bot, OutgoingRow.update_id == update_id))
+def find_answer(session: Session, message: Outgoing) -> Outgoing | None:
+    """Return the message that answered the same update before, or None."""
+    if message.update_id is None:
+        return None
+    number = session.connection().execute(_ANSWER, {"bot": message.bot, "update": message.update_id}).scalar()
+    return _outgoing(session, session.get_one(OutgoingRow, number)) if number is not None else None
 
 
 def _finish(session: Session, bot: int, update_id: int, state: str, moment: datetime) -> None:
-    chosen = update(IncomingRow).where(
-        IncomingRow.bot == bot, IncomingRow.update_id == update_id, IncomingRow.state == "waiting"
-    )
-    session.execute(chosen.values(state=state, payload=null(), finished=moment))
+    values = {"of_bot": bot, "update": update_id, "end": state, "moment": moment}
+    session.connection().execute(_FINISH, values)
 
 
 def _outgoing(session: Session, row: OutgoingRow) -> Outgoing:

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TypeVar, cast
 
 from sqlalchemy import ColumnElement, Select, func, literal, select
 from sqlalchemy.orm import Session, aliased
 
-from storage import search
-from storage.database import insert_new, storable
 from storage.errors import StorageError
 from storage.records import Conversation, Feedback, ReplyRecord, Speaker, Turn
+from storage.saying import Place
 from storage.schema import ConversationRow, PersonRow, RatingRow, ReplyRow, TaughtRow, TurnRow
 
 _Judgement = TypeVar("_Judgement", RatingRow, TaughtRow)
 
 
-def conversation_row(session: Session, key: str, person_id: int, moment: datetime) -> ConversationRow:
-    """Return the conversation of this key, made where it is new, locked against other writers of its turns."""
-    query = select(ConversationRow).where(ConversationRow.key == key).with_for_update()
-    found = session.scalar(query)
-    if found is None:
-        insert_new(session, ConversationRow, key=key, person_id=person_id, created=moment, updated=moment)
-        found = session.scalars(query).one()
-    return found
-
-
-def turn_row(session: Session, turn_id: int, place: ConversationRow | None = None) -> TurnRow:
+def turn_row(session: Session, turn_id: int, place: Place | None = None) -> TurnRow:
     """Return the row of a turn, of the conversation ``place`` where that is given.
 
     Raises:
@@ -36,35 +24,6 @@ def turn_row(session: Session, turn_id: int, place: ConversationRow | None = Non
     row = session.get(TurnRow, turn_id)
     if row is None or (place is not None and row.conversation_id != place.id):
         raise StorageError(f"there is no turn {turn_id}; it may have been deleted. `backchat logs show` lists them")
-    return row
-
-
-def append_turn(
-    session: Session,
-    place: ConversationRow,
-    person: PersonRow,
-    text: str,
-    moment: datetime,
-    parent_id: int | None,
-    *,
-    external_id: str | None = None,
-    reply: ReplyRow | None = None,
-) -> TurnRow:
-    """Add a turn, the bot's where it has a ``reply``; make it the head of its conversation, and let it be found."""
-    row = TurnRow(
-        conversation_id=place.id,
-        parent_id=parent_id,
-        person=person,
-        external_id=external_id,
-        speaker="person" if reply is None else "bot",
-        text=storable(text),
-        created=moment,
-        reply=reply,
-    )
-    session.add(row)
-    session.flush()
-    place.head_id, place.updated = row.id, max(moment, place.updated)
-    search.add(session, [search.IndexedTurn(row.id, person.id, row.text)])
     return row
 
 

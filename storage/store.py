@@ -19,11 +19,11 @@ from sqlalchemy import Select, delete, func, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from storage import erasing, importing, learning, people, search
-from storage.database import Database, StorageConfig, as_json, storable
+from storage.database import Database, StorageConfig, storable
 from storage.decisions import Decisions
 from storage.errors import StorageError
 from storage.exports import EXPORT_FORMATS, Talk
-from storage.mailbox import Mailbox, find_answer, post
+from storage.mailbox import Mailbox, find_answer, put
 from storage.provenance import Provenance
 from storage.records import (
     Conversation,
@@ -36,15 +36,14 @@ from storage.records import (
     Turn,
 )
 from storage.rows import (
-    append_turn,
     branch_ending_in,
-    conversation_row,
     feedback_on,
     select_conversations,
     to_conversation,
     to_turn,
     turn_row,
 )
+from storage.saying import Person, Place, append_turn, head_of, person_called, place_called, texts_up_to
 from storage.schema import ConversationRow, PersonRow, RatingRow, ReplyRow, TaughtRow, TurnRow
 from storage.voices import Voices
 
@@ -103,62 +102,73 @@ class ConversationStore:
             StorageError: there is no such turn as ``instead_of`` in the conversation.
         """
         moment = now or datetime.now(UTC)
-        with self._session(writes=True) as session:
-            speaker = people.find_or_add(session, person, moment)
-            place = conversation_row(session, conversation, speaker.id, moment)
-            if external_id is not None:
-                known = session.scalar(_turns_of(place.id).where(TurnRow.external_id == external_id))
-                if known is not None:
-                    return to_turn(known, conversation)
-            parent_id = place.head_id
-            if instead_of is not None:
-                parent_id = turn_row(session, instead_of, place).parent_id
-            row = append_turn(session, place, speaker, text, moment, parent_id, external_id=external_id)
-            return to_turn(row, conversation)
 
-    def add_reply(
-        self,
-        turn: Turn,
-        text: str,
-        reply: ReplyRecord,
-        *,
-        outgoing: Outgoing | None = None,
-        now: datetime | None = None,
-    ) -> Turn:
+        def work(session: Session) -> Turn:
+            speaker = person_called(session, person, moment)
+            place = place_called(session, conversation, speaker, moment)
+            return _say(session, place, speaker, text, moment, external_id, instead_of)
+
+        return self._database.write(work)
+
+    def add_reply(self, turn: Turn, text: str, reply: ReplyRecord, *, now: datetime | None = None) -> Turn:
         """Store the bot's reply to ``turn`` and return it; another reply to the same turn stands beside the first.
-
-        Args:
-            outgoing: the message that carries the reply: it enters the outbox, and its update ends, in the same
-                transaction. Where that update was answered before, nothing is stored: the first reply comes back.
 
         Raises:
             StorageError: the turn was deleted in the meantime.
         """
         moment = now or datetime.now(UTC)
-        with self._session(writes=True) as session:
-            if outgoing is not None and outgoing.update_id is not None:
-                answer = find_answer(session, outgoing.bot, outgoing.update_id)
-                if answer is not None and answer.turn_id is not None:
-                    known = turn_row(session, answer.turn_id)
-                    return to_turn(known, known.conversation.key)
+
+        def work(session: Session) -> Turn:
             asked = session.get(TurnRow, turn.id)
             if asked is None:
                 raise StorageError(f"turn {turn.id} of {turn.conversation} is gone; its reply was not stored")
-            place = session.get_one(ConversationRow, asked.conversation_id, with_for_update=True)
-            made = ReplyRow(
-                model_id=reply.model_id,
-                strategy=reply.strategy,
-                seed=str(reply.seed),
-                tokens=reply.tokens,
-                latency_ms=reply.latency_ms,
-                is_cut=reply.is_cut,
-                settings=as_json(reply.settings),
-                candidates=as_json(reply.candidates),
-            )
-            row = append_turn(session, place, asked.person, text, moment, asked.id, reply=made)
-            if outgoing is not None:
-                post(session, replace(outgoing, turn_id=row.id), moment)
-            return to_turn(row, place.key)
+            speaker = Person(asked.person_id, asked.person.key)
+            place = place_called(session, asked.conversation.key, speaker, moment)
+            return append_turn(session, place, speaker, text, moment, asked.id, reply=reply)
+
+        return self._database.write(work)
+
+    def post_exchange(
+        self,
+        conversation: str,
+        text: str,
+        reply_text: str,
+        reply: ReplyRecord,
+        outgoing: Outgoing,
+        *,
+        person: str,
+        external_id: str | None = None,
+        instead_of: int | None = None,
+        now: datetime | None = None,
+    ) -> tuple[Turn | None, Outgoing]:
+        """Store what a person said to a messenger's bot, the reply, and the message that brings it: all or nothing.
+
+        The message enters the outbox, and the update that it answers ends. Where that was answered before, nothing
+        is stored: that answer comes back.
+
+        Args:
+            external_id, instead_of: see ``add_turn``.
+
+        Returns:
+            The reply's turn, None where the answer that was there is none; and the message as the outbox has it.
+
+        Raises:
+            StorageError: there is no such turn as ``instead_of`` in the conversation.
+        """
+        moment = now or datetime.now(UTC)
+
+        def work(session: Session) -> tuple[Turn | None, Outgoing]:
+            known = find_answer(session, outgoing)
+            if known is not None:
+                row = session.get(TurnRow, known.turn_id) if known.turn_id is not None else None
+                return (to_turn(row, row.conversation.key) if row is not None else None), known
+            speaker = person_called(session, person, moment)
+            place = place_called(session, conversation, speaker, moment)
+            asked = _say(session, place, speaker, text, moment, external_id, instead_of)
+            turn = append_turn(session, place, speaker, reply_text, moment, asked.id, reply=reply)
+            return turn, put(session, replace(outgoing, turn_id=turn.id), moment)
+
+        return self._database.write(work)
 
     def set_head(self, turn_id: int) -> Turn:
         """Go on talking behind this turn: choose another branch. Returns the turn.
@@ -268,6 +278,18 @@ class ConversationStore:
         with self._session() as session:
             head = session.scalar(select(ConversationRow.head_id).where(ConversationRow.key == conversation))
             return [to_turn(row, conversation) for row in branch_ending_in(session, head, limit)]
+
+    def context(self, conversation: str, limit: int, *, instead_of: int | None = None) -> list[str]:
+        """Return the last ``limit`` texts of the branch that is being talked in, or of that before a turn.
+
+        They are what a model reads before the next message, oldest first.
+        """
+        with self._session() as session:
+            if instead_of is None:
+                last = head_of(session, conversation)
+            else:
+                last = session.scalar(select(TurnRow.parent_id).where(TurnRow.id == instead_of))
+            return texts_up_to(session, last, limit)
 
     def branch_to(self, turn_id: int, limit: int) -> list[Turn]:
         """Return a turn and those before it on its branch, at most ``limit``, oldest first; none if it is gone."""
@@ -448,6 +470,24 @@ class ConversationStore:
 
 def _turns_of(conversation_id: int) -> Select[TurnRow]:
     return select(TurnRow).where(TurnRow.conversation_id == conversation_id)
+
+
+def _say(
+    session: Session,
+    place: Place,
+    speaker: Person,
+    text: str,
+    moment: datetime,
+    external_id: str | None,
+    instead_of: int | None,
+) -> Turn:
+    """Store what a person said; what has its ``external_id`` already stays as it is."""
+    if external_id is not None:
+        known = session.scalar(_turns_of(place.id).where(TurnRow.external_id == external_id))
+        if known is not None:
+            return to_turn(known, place.key)
+    parent_id = place.head_id if instead_of is None else turn_row(session, instead_of, place).parent_id
+    return append_turn(session, place, speaker, text, moment, parent_id, external_id=external_id)
 
 
 def _load_talks(session: Session, numbers: list[int]) -> list[Talk]:

@@ -6,7 +6,7 @@ import asyncio
 import io
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from telegram import Bot, InputFile, LinkPreviewOptions, ReplyParameters
 from telegram.error import BadRequest
@@ -20,6 +20,7 @@ from storage.records import Outgoing
 
 _LOG = logging.getLogger(__name__)
 _PAUSE_S = 2.0
+R = TypeVar("R")
 
 
 class Delivery:
@@ -49,7 +50,7 @@ class Delivery:
                 number = await self._sender.send(int(message.chat), self._request(message, at))
                 self._metrics.count("messages_sent")
                 if message.id:
-                    await self._surely(self._mailbox.record_sent, message.id, number)
+                    message = await self._surely(self._mailbox.record_sent, message, number)
         except UnreachableError as error:
             _LOG.info("A chat cannot be written to any more: %s", error)
             await self._give_up(message)
@@ -98,12 +99,12 @@ class Delivery:
         if message.id:
             await self._surely(self._mailbox.give_up, message.id)
 
-    async def _surely(self, work: Callable[..., object], *arguments: Any) -> None:
+    async def _surely(self, work: Callable[..., R], *arguments: Any) -> R:
         """Write to the database, again and again while it is locked: what was sent must not be sent again."""
         while True:
             try:
-                await self._aside(work, *arguments)
-                return
+                result: R = await self._aside(work, *arguments)
+                return result
             except StorageError as error:
                 _LOG.error("What was sent cannot be noted: %s", error)
                 await asyncio.sleep(_PAUSE_S)

@@ -124,18 +124,16 @@ class Handlers:
     ) -> Outgoing | None:
         """Let the model answer; the reply's turn, its message and the end of the update are stored together."""
         talk = self._talk(message)
-        answer = self._dialogue.respond(
+        answer, outgoing = self._dialogue.respond_by_post(
             talk.conversation,
             text,
+            self._carrier(incoming, message, edits=edits),
             person=message.person,
-            wishes=Wishes(dict(talk.decoding), talk.seed),
             external_id=external_id,
             instead_of=instead_of,
-            carry=self._carrier(incoming, message, edits=edits),
+            wishes=Wishes(dict(talk.decoding), talk.seed),
         )
-        if answer.turn is None:
-            return self._say(incoming, message, answer.reply.text)
-        return self._mailbox.answer_to(incoming.update_id)
+        return outgoing or self._say(incoming, message, answer.reply.text)
 
     def _remake(self, incoming: Incoming, message: Message) -> Outgoing | None:
         """Answer the last message anew where it was edited, in the place of the first answer."""

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from storage.mailbox import Mailbox
-from storage.records import Incoming, Outgoing
+from storage.records import Incoming, Outgoing, Turn
 from storage.store import ConversationStore
 from tests.talk import BOB, record, texts_of
 
@@ -22,6 +22,13 @@ def update(number: int, chat: str = "7", words: str = "hello") -> Incoming:
 @pytest.fixture
 def mailbox(store: ConversationStore) -> Mailbox:
     return store.mailbox(123456)
+
+
+def post(store: ConversationStore, outgoing: Outgoing, reply: str = "hi") -> tuple[Turn, Outgoing]:
+    """Store what Bob said, and what is replied."""
+    turn, message = store.post_exchange("telegram:7", "hello", reply, record(), outgoing, person=BOB)
+    assert turn is not None
+    return turn, message
 
 
 def everything_in(store: ConversationStore, table: str) -> str:
@@ -67,21 +74,19 @@ def test_the_text_of_an_update_goes_when_it_is_done(store: ConversationStore, ma
 
 def test_a_reply_its_message_and_its_update_are_stored_together(store: ConversationStore, mailbox: Mailbox) -> None:
     mailbox.receive([update(1)])
-    turn = store.add_turn("telegram:7", "hello", person=BOB, external_id="update:1")
-    reply = store.add_reply(turn, "hi", record(), outgoing=Outgoing(123456, "7", ["hi"], update_id=1, person=BOB))
+    reply, message = post(store, Outgoing(123456, "7", ["hi"], update_id=1, person=BOB))
     assert mailbox.waiting() == []
-    (message,) = mailbox.unsent()
+    assert mailbox.unsent() == [message]
     assert (message.turn_id, message.parts, message.chat, message.sent) == (reply.id, ("hi",), "7", ())
-    assert mailbox.answer_to(1) == message
-    assert mailbox.answer_to(2) is None
+    assert store.recent_turns("telegram:7", 9)[-1] == reply
+    assert texts_of(store.turns("telegram:7")) == ["hello", "hi"]
 
 
 def test_a_second_reply_to_one_update_is_the_first(store: ConversationStore, mailbox: Mailbox) -> None:
     mailbox.receive([update(1)])
-    turn = store.add_turn("telegram:7", "hello", person=BOB, external_id="update:1")
     outgoing = Outgoing(123456, "7", ["hi"], update_id=1)
-    first = store.add_reply(turn, "hi", record(), outgoing=outgoing)
-    assert store.add_reply(turn, "another", record(), outgoing=outgoing) == first
+    first = post(store, outgoing)
+    assert post(store, outgoing, reply="another") == first
     assert texts_of(store.turns("telegram:7")) == ["hello", "hi"]
     assert len(mailbox.unsent()) == 1
 
@@ -95,46 +100,43 @@ def test_a_second_answer_to_one_update_is_the_first(mailbox: Mailbox) -> None:
 
 def test_sending_goes_on_behind_the_last_part_that_was_taken(mailbox: Mailbox) -> None:
     message = mailbox.post(Outgoing(123456, "7", ["one", "two"], options={"reply_to": 5}))
-    assert mailbox.record_sent(message.id, 901).sent == (901,)
+    assert mailbox.record_sent(message, 901).sent == (901,)
     (unfinished,) = mailbox.unsent()
     assert unfinished.parts[len(unfinished.sent) :] == ("two",)
     assert unfinished.options == {"reply_to": 5}
-    assert mailbox.record_sent(message.id, 902).sent == (901, 902)
+    assert mailbox.record_sent(unfinished, 902).sent == (901, 902)
     assert mailbox.unsent() == []
 
 
 def test_the_same_part_noted_twice_counts_once(mailbox: Mailbox) -> None:
     message = mailbox.post(Outgoing(123456, "7", ["one", "two"]))
-    mailbox.record_sent(message.id, 901)
-    assert mailbox.record_sent(message.id, 901).sent == (901,)
+    mailbox.record_sent(message, 901)
+    assert mailbox.record_sent(message, 901).sent == (901,)
     assert len(mailbox.unsent()) == 1
 
 
 def test_the_text_of_a_message_goes_when_it_is_sent_or_given_up(store: ConversationStore, mailbox: Mailbox) -> None:
     sent, lost = (mailbox.post(Outgoing(123456, "7", ["aubergine"])) for _ in range(2))
-    mailbox.record_sent(sent.id, 901)
+    mailbox.record_sent(sent, 901)
     mailbox.give_up(lost.id)
     assert mailbox.unsent() == []
     assert "aubergine" not in everything_in(store, "outbox")
 
 
 def test_a_button_under_a_message_leads_to_its_turn(store: ConversationStore, mailbox: Mailbox) -> None:
-    turn = store.add_turn("telegram:7", "hello", person=BOB)
-    reply = store.add_reply(turn, "hi", record(), outgoing=Outgoing(123456, "7", ["h", "i"]))
-    message = mailbox.unsent()[0]
-    mailbox.record_sent(message.id, 901)
-    mailbox.record_sent(message.id, 902)
+    reply, message = post(store, Outgoing(123456, "7", ["h", "i"]))
+    message = mailbox.record_sent(message, 901)
+    mailbox.record_sent(message, 902)
     assert mailbox.turn_of("7", 901) == mailbox.turn_of("7", 902) == reply.id
     assert mailbox.turn_of("8", 901) is None
     assert mailbox.messages_of(reply.id) == [901, 902]
 
 
 def test_a_message_that_was_edited_shows_the_newer_turn(store: ConversationStore, mailbox: Mailbox) -> None:
-    turn = store.add_turn("telegram:7", "hello", person=BOB)
-    store.add_reply(turn, "hi", record(), outgoing=Outgoing(123456, "7", ["hi"]))
-    mailbox.record_sent(mailbox.unsent()[0].id, 901)
-    other = store.add_reply(turn, "ho", record(), outgoing=Outgoing(123456, "7", ["ho"], options={"edits": 901}))
-    assert mailbox.record_sent(mailbox.unsent()[0].id, 901).sent == (901,)
+    _, message = post(store, Outgoing(123456, "7", ["hi"]))
+    mailbox.record_sent(message, 901)
+    other, edit = post(store, Outgoing(123456, "7", ["ho"], options={"edits": 901}))
+    assert mailbox.record_sent(edit, 901).sent == (901,)
     assert mailbox.unsent() == []
     assert mailbox.turn_of("7", 901) == other.id
 
@@ -153,8 +155,7 @@ def test_a_place_keeps_its_conversation_until_its_person_is_forgotten(
 
 
 def test_a_message_goes_with_the_turn_that_it_shows(store: ConversationStore, mailbox: Mailbox) -> None:
-    turn = store.add_turn("telegram:7", "hello", person=BOB)
-    reply = store.add_reply(turn, "hi", record(), outgoing=Outgoing(123456, "7", ["hi"]))
+    reply, _ = post(store, Outgoing(123456, "7", ["hi"]))
     store.delete_turn(reply.id)
     assert mailbox.unsent() == []
 

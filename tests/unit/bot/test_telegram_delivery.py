@@ -91,7 +91,7 @@ def test_parts_go_in_order_as_plain_text_with_buttons_under_the_last(mailbox: Ma
 
 def test_what_a_crash_cut_off_goes_on_with_the_next_part(mailbox: Mailbox) -> None:
     message = mailbox.post(Outgoing(1, "7", ["one", "two", "three"]))
-    mailbox.record_sent(message.id, 901)
+    mailbox.record_sent(message, 901)
     asked = deliver(mailbox, mailbox.unsent()[0], OK, OK).asked
     assert [parameters["text"] for _, parameters in asked] == ["two", "three"]
 
