@@ -13,6 +13,7 @@ from seq2seq.dialogues import DialogueTurn
 from seq2seq.errors import CorpusError
 
 if TYPE_CHECKING:
+    from bot.settings import Settings
     from storage.store import ConversationStore
 
 _RESPONDER = "response"
@@ -26,11 +27,13 @@ class MemoryCorpus:
 
     licence: str | None = None
 
-    def __init__(self, name: str, store: ConversationStore) -> None:
-        self.name, self._store = name, store
+    def __init__(self, name: str, store: ConversationStore, settings: Settings) -> None:
+        self.name, self._store, self._settings = name, store, settings
 
     def __iter__(self) -> Iterator[Dialogue]:
-        for exchange in self._store.exchanges():
+        from bot.intake import IntakeReport, exchanges_to_learn
+
+        for exchange in exchanges_to_learn(self._store, self._settings, IntakeReport()):
             if exchange.is_rejected:
                 continue
             context = [DialogueTurn(f"context {age}", text) for age, text in enumerate(exchange.context)]
@@ -56,8 +59,9 @@ def open_corpus(name: str, *, skip_bad_lines: bool = False) -> Corpus:
         return open_named(name, skip_bad_lines=skip_bad_lines)
     from sqlalchemy import make_url
 
+    from bot.settings import load_settings
     from storage.store import ConversationStore, StorageConfig
 
     if make_url(name).password:  # it would stand in the run's settings
         raise CorpusError("leave the password out of the database URL; PGPASSWORD or ~/.pgpass gives it")
-    return MemoryCorpus(name, ConversationStore(StorageConfig(name)))
+    return MemoryCorpus(name, ConversationStore(StorageConfig(name)), load_settings())

@@ -198,6 +198,8 @@ class Scrubber:
 
 
 def _objection(scrubbed: Scrubbed, what: str) -> str | None:
+    if scrubbed.found and not scrubbed.text:
+        return f"{what} nothing but @names"
     if not scrubbed.placeholders:
         return None
     return f"{what} {', '.join(KINDS[kind].split(' that ')[0] for kind in KINDS if f'[{kind}]' in scrubbed.text)}"

@@ -105,6 +105,7 @@ def test_what_has_a_placeholder_is_not_learned(scrubber: Scrubber) -> None:
     result = scrubber.scrub_exchange(("hello", "mine is a@example.org, or @kim at 10.0.0.7"), "thanks")
     assert result.objection == "the message that it answers has an e-mail address, an IP address, an @name"
     assert result.found == {"email": 1, "address": 1, "name": 1}
+    assert scrubber.scrub_exchange(("@kim",), "yes").objection == "the message that it answers has nothing but @names"
 
 
 def test_a_context_ends_where_there_is_a_placeholder(scrubber: Scrubber) -> None:
