@@ -37,14 +37,23 @@ from pydantic_settings import (
 from pydantic_settings.exceptions import SettingsError as SourceError
 
 from bot.errors import SettingsError
-from seq2seq.config import CleaningConfig, DecodingConfig, ModelConfig, TrainingConfig
+from seq2seq.config import CleaningConfig, DecodingConfig, ModelConfig, RetrainingConfig, TrainingConfig
+from seq2seq.gate import GateConfig
 from seq2seq.scrubbing import ScrubbingConfig
 from storage.trust import TrustConfig
 
 PREFIX = "BACKCHAT_"
 FILE_NAME = "backchat.toml"
 Section = TypeVar(
-    "Section", DecodingConfig, ModelConfig, TrainingConfig, CleaningConfig, ScrubbingConfig, TrustConfig
+    "Section",
+    DecodingConfig,
+    ModelConfig,
+    TrainingConfig,
+    CleaningConfig,
+    RetrainingConfig,
+    GateConfig,
+    ScrubbingConfig,
+    TrustConfig,
 )
 
 
@@ -128,6 +137,8 @@ TrainingOverrides = _overrides_of(TrainingConfig)
 CleaningOverrides = _overrides_of(CleaningConfig)
 ScrubbingOverrides = _overrides_of(ScrubbingConfig)
 TrustOverrides = _overrides_of(TrustConfig)
+RetrainingOverrides = _overrides_of(RetrainingConfig)
+GateOverrides = _overrides_of(GateConfig)
 
 
 class Settings(BaseSettings):
@@ -146,6 +157,8 @@ class Settings(BaseSettings):
     cleaning: CleaningOverrides = CleaningOverrides()  # type: ignore[valid-type]
     scrubbing: ScrubbingOverrides = ScrubbingOverrides()  # type: ignore[valid-type]
     trust: TrustOverrides = TrustOverrides()  # type: ignore[valid-type]
+    retraining: RetrainingOverrides = RetrainingOverrides()  # type: ignore[valid-type]
+    gate: GateOverrides = GateOverrides()  # type: ignore[valid-type]
 
     @field_validator("home")
     @classmethod
