@@ -79,6 +79,7 @@ def learn_preferences(
         reverse_weight=round(float(fitted[1]), 4),
         repetition_weight=round(float(-fitted[2]), 4),
         blandness_weight=round(float(-fitted[3]), 4),
+        length_weight=round(float(fitted[4]), 4),
     )
 
 
@@ -106,8 +107,9 @@ def fit_weights(differences: Floats, weights: Floats, prior_pairs: float) -> Flo
 
 
 def _terms(terms: RankTerms) -> Floats:
-    return np.array([terms.forward, terms.reverse, terms.repetition, terms.blandness])
+    return np.array([terms.forward, terms.reverse, terms.repetition, terms.blandness, terms.length])
 
 
 def _weights(decoding: DecodingConfig) -> Floats:
-    return np.array([1.0, decoding.reverse_weight, -decoding.repetition_weight, -decoding.blandness_weight])
+    losses = -decoding.repetition_weight, -decoding.blandness_weight
+    return np.array([1.0, decoding.reverse_weight, *losses, decoding.length_weight])
