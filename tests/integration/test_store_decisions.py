@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +66,18 @@ def test_a_turn_that_is_erased_takes_along_the_decisions_on_what_it_was_part_of(
     store.decisions.decide(said, True, "how are you today")
     store.delete_turn(said.turn_ids[-2:][doomed])
     assert store.decisions.all() == {}
+
+
+def test_no_byte_of_a_changed_response_is_left_when_its_turn_is_erased(tmp_path: Path) -> None:
+    store = ConversationStore(StorageConfig(f"sqlite:///{tmp_path / 'c.db'}"))
+    say(store, "hello", "hi", "well")
+    store.people.set_consent(ADA, True)
+    (exchange,) = store.exchanges()
+    store.decisions.decide(exchange, True, "marmalade " * 500)
+    assert any(b"marmalade" in path.read_bytes() for path in tmp_path.iterdir())
+    store.delete_turn(exchange.turn_id)
+    assert not any(b"marmalade" in path.read_bytes() for path in tmp_path.iterdir())
+    store.close()
 
 
 def test_a_person_who_is_forgotten_takes_decisions_and_standing_along(
