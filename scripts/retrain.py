@@ -29,6 +29,7 @@ def retrain(
     """Learn from logged conversations; the last line printed is the model's id. Exit code 3: it was refused."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded
     from bot.assembly import open_registry, open_store
+    from bot.intake import IntakeReport, exchanges_to_learn
     from bot.settings import apply_overrides, load_settings
     from scripts.corpora import open_corpus
     from seq2seq.background import step_back
@@ -46,7 +47,10 @@ def retrain(
             f"retraining needs the extra `train` ({error.name} is missing): pip install 'backchat[train]'"
         ) from error
     store, registry = open_store(settings), open_registry(settings)
-    exchanges = list(store.exchanges())
+    report = IntakeReport()
+    exchanges = list(exchanges_to_learn(store, settings, report))
+    store.close()
+    print(report.as_text(), file=sys.stderr)
     cleaning = apply_overrides(CleaningConfig(), settings.cleaning)
     if dry_run:
         found = collect(exchanges, config, cleaning)
@@ -70,6 +74,7 @@ def retrain(
         open_corpus,
         from_scratch=from_scratch,
         promote=not no_promote,
+        counts={"people": len(report.people), "reviewed": report.reviewed},
         command=shlex.join(["backchat", *sys.argv[1:]]),
     )
     _print_gate(GATE_HEADINGS, outcome.verdict.rows())

@@ -331,7 +331,7 @@ class _Retraining:
             "replayed": self._base.names if self._base is not None else [],
             "learned": candidate.manifest["learned"],
             "retraining": dataclasses.asdict(self._config),
-            "gate": {"is_passed": verdict.is_passed, "checks": [check.row() for check in verdict.checks]},
+            "gate": {"is_passed": verdict.is_passed, "checks": verdict.rows()},
             "results": {
                 "updates": result.updates,
                 "epochs": result.epochs,
