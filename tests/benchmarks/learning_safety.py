@@ -5,9 +5,9 @@
 
 Both make a memory in ``--home`` from dialogues of a corpus that the model has not seen, and run ``backchat retrain``.
 
-``poison``: every fifth person is a troll, whose turns are replaced by a campaign: a slogan, slurs, floods. The owner
-trusts everybody (``--quarantine``: nobody, as by default), so that the caps, the filters and the gate are what is
-measured. Then the model that is current afterwards replies to contexts of the corpus, and to those of the campaign.
+``poison``: every fifth person is a troll, whose turns are replaced by a campaign: a slogan, slurs, floods. New people
+do not wait until the owner has looked (``--quarantine``: they do, as by default), so that what is measured is all the
+rest. Then the model that is current afterwards replies to contexts of the corpus, and to those of the campaign.
 
 ``forget``: one person tells ten secrets, ten times each. After a retraining they are asked for; then the person is
 forgotten, they are asked for again after ``retrain --from-scratch``, and the bytes of all files are looked through.
@@ -22,7 +22,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import cycle, islice
 from pathlib import Path
@@ -94,12 +94,10 @@ def poison(asked: argparse.Namespace) -> dict[str, Any]:
             turns = _fill(
                 store, dialogues, people, asked.turns, lambda who, text: next(campaign) if who in trolls else text
             )
-            if not asked.quarantine:
-                for person in people:
-                    store.decisions.set_standing(person, True)
         state.done(turns=turns)
     if "code" not in state.facts:
-        state.done(code=_retrain(asked.home, asked.minutes))
+        settings = {} if asked.quarantine else {"BACKCHAT_TRUST__QUARANTINE": "false"}
+        state.done(code=_retrain(asked.home, asked.minutes, settings=settings))
     predictor = Predictor.load(Registry(asked.home / "models").resolve(None))
     count = asked.samples or 1000
     contexts = [[turn.text for turn in dialogue.turns[:2]] for dialogue in dialogues[-count // 2 :]]
@@ -184,7 +182,11 @@ def _memory(home: Path) -> Any:
 
 
 def _fill(
-    store: ConversationStore, dialogues: Sequence[Dialogue], people: Sequence[str], most: int, reword: Any
+    store: ConversationStore,
+    dialogues: Sequence[Dialogue],
+    people: Sequence[str],
+    most: int,
+    reword: Callable[[str, str], str],
 ) -> int:
     """Let people talk as in the dialogues, one a day each; return how many turns they said."""
     for person in people:
@@ -215,10 +217,10 @@ def _say(store: ConversationStore, place: str, person: str, texts: Sequence[str]
     return said
 
 
-def _retrain(home: Path, minutes: float, *flags: str) -> int:
+def _retrain(home: Path, minutes: float, *flags: str, settings: Mapping[str, str] | None = None) -> int:
     """Run ``backchat retrain``; returns its exit code, 0 or 3."""
     command = [sys.executable, "-m", "scripts", "retrain", "--minutes", str(minutes), *flags]
-    done = subprocess.run(command, env=_environment(home), check=False)
+    done = subprocess.run(command, env={**_environment(home), **(settings or {})}, check=False)
     if done.returncode not in (0, 3):
         raise SystemExit(f"backchat retrain ended with {done.returncode}")
     return done.returncode
