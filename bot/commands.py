@@ -74,8 +74,8 @@ def run_command(talk: Talk, line: str, frontend: Frontend = "terminal") -> Outco
     command = served.get(name.lower())
     if command is None:
         near = difflib.get_close_matches(name.lower(), served, n=1)
-        hint = f"Did you mean /{near[0]}?" if near else "/help shows all."
-        return Outcome(f"There is no /{clean_line(name)}. {hint} A message that begins with a slash is sent with //.")
+        hint = talk.text("did_you_mean", near=f"/{near[0]}") if near else talk.text("help_shows_all")
+        return Outcome(talk.text("no_command", command=clean_line(name), hint=hint))
     return command.run(talk, arguments.strip())
 
 
@@ -92,7 +92,7 @@ def _help(talk: Talk, arguments: str) -> Outcome:
 
 def _new(talk: Talk, arguments: str) -> Outcome:
     talk.start_over()
-    return Outcome("A new conversation.")
+    return Outcome(talk.text("new_conversation"))
 
 
 def _retry(talk: Talk, arguments: str) -> Outcome:
@@ -100,10 +100,10 @@ def _retry(talk: Talk, arguments: str) -> Outcome:
 
 
 def _undo(talk: Talk, arguments: str) -> Outcome:
-    undone = talk.undo(_number(arguments, "/undo", default=1))
+    undone = talk.undo(_number(talk, arguments, "/undo", default=1))
     if not undone:
-        return Outcome("There is nothing to undo.")
-    return Outcome("Taken back: " + " | ".join(_short(turn.text) for turn in undone))
+        return Outcome(talk.text("nothing_to_undo"))
+    return Outcome(talk.text("taken_back", texts=" | ".join(_short(turn.text) for turn in undone)))
 
 
 def _edit(talk: Talk, arguments: str) -> Outcome:
@@ -111,32 +111,33 @@ def _edit(talk: Talk, arguments: str) -> Outcome:
         return Outcome(answer=talk.edit(arguments))
     said = [turn.text for turn in talk.history(2) if turn.speaker == "person"]
     if not said:
-        raise BotError("there is no message of yours yet")
+        raise BotError(talk.text("no_message_yet"))
     return Outcome(draft=f"/edit {clean_line(said[-1])}")
 
 
 def _alternatives(talk: Talk, arguments: str) -> Outcome:
     if arguments:
-        return Outcome(f"Said instead: {clean_line(talk.choose(_number(arguments, '/alternatives')))}")
+        chosen = talk.choose(_number(talk, arguments, "/alternatives"))
+        return Outcome(talk.text("said_instead", text=clean_line(chosen)))
     texts = talk.alternatives()
     lines = [f"{number:>3}{'*' if number == 1 else ' '} {clean_line(text)}" for number, text in enumerate(texts, 1)]
-    text = "\n".join([*lines, "/alternatives NUMBER says another one instead."])
+    text = "\n".join([*lines, talk.text("alternatives_hint")])
     return Outcome(text, choices=tuple(texts) if len(texts) > 1 else ())
 
 
 def _good(talk: Talk, arguments: str) -> Outcome:
-    return Outcome(f"Good: {_short(talk.rate(1).text)}")
+    return Outcome(talk.text("good", text=_short(talk.rate(1).text)))
 
 
 def _bad(talk: Talk, arguments: str) -> Outcome:
-    return Outcome(f"Bad: {_short(talk.rate(-1).text)}\n/teach TEXT says what would have been better.")
+    return Outcome(talk.text("bad", text=_short(talk.rate(-1).text)))
 
 
 def _teach(talk: Talk, arguments: str) -> Outcome:
     if not arguments:
-        raise BotError("/teach TEXT: say what the answer should have been")
+        raise BotError(talk.text("teach_what"))
     talk.teach(arguments)
-    return Outcome("Kept, to be learned where /consent allows it.")
+    return Outcome(talk.text("taught"))
 
 
 def _why(talk: Talk, arguments: str) -> Outcome:
@@ -152,13 +153,14 @@ def _set(talk: Talk, arguments: str) -> Outcome:
         return _show(talk, "")
     if name not in _KINDS:
         near = difflib.get_close_matches(name, _KINDS, n=1)
-        raise BotError(f"no setting {name!r}" + (f"; did you mean {near[0]}?" if near else "; /show lists all"))
+        hint = talk.text("did_you_mean", near=near[0]) if near else talk.text("show_lists_all")
+        raise BotError(talk.text("no_setting", setting=repr(name), hint=hint))
     if not value.strip():
         return Outcome(f"{name} = {getattr(talk.settings, name)}")
     if value.strip() == "default":
         talk.decoding.pop(name, None)
     else:
-        changed = {**talk.decoding, name: _parsed(name, value.strip())}
+        changed = {**talk.decoding, name: _parsed(talk, name, value.strip())}
         talk.engine.decoding.with_changes(**changed)  # refuses what is out of range, and says the range
         talk.decoding = changed
     return Outcome(f"{name} = {getattr(talk.settings, name)}")
@@ -169,8 +171,8 @@ def _show(talk: Talk, arguments: str) -> Outcome:
         f"{field.name:<24} {getattr(talk.settings, field.name)}{' *' if field.name in talk.decoding else ''}"
         for field in fields(DecodingConfig)
     ]
-    seed = "a new one each time" if talk.seed is None else talk.seed
-    return Outcome("\n".join([*rows, f"{'seed':<24} {seed}", "* changed with /set; /set NAME default undoes it."]))
+    seed = talk.text("seed_each_time") if talk.seed is None else talk.seed
+    return Outcome("\n".join([*rows, f"{'seed':<24} {seed}", talk.text("changed_with_set")]))
 
 
 def _model(talk: Talk, arguments: str) -> Outcome:
@@ -185,8 +187,8 @@ def _seed(talk: Talk, arguments: str) -> Outcome:
     if arguments in ("random", "default"):
         talk.seed = None
     elif arguments:
-        talk.seed = _number(arguments, "/seed", least=0)
-    return Outcome("A new seed for each reply." if talk.seed is None else f"Seed {talk.seed} for each reply.")
+        talk.seed = _number(talk, arguments, "/seed", least=0)
+    return Outcome(talk.text("seed_free") if talk.seed is None else talk.text("seed_fixed", seed=talk.seed))
 
 
 def _stats(talk: Talk, arguments: str) -> Outcome:
@@ -206,16 +208,16 @@ def _stats(talk: Talk, arguments: str) -> Outcome:
 
 
 def _history(talk: Talk, arguments: str) -> Outcome:
-    turns = talk.history(2 * _number(arguments, "/history", default=10))
-    return Outcome("\n".join(_line(turn) for turn in turns) or "Nothing was said yet.")
+    turns = talk.history(2 * _number(talk, arguments, "/history", default=10))
+    return Outcome("\n".join(_line(talk, turn) for turn in turns) or talk.text("nothing_said"))
 
 
 def _search(talk: Talk, arguments: str) -> Outcome:
     if not arguments:
-        raise BotError("/search WORDS: say what to look for")
+        raise BotError(talk.text("search_what"))
     turns = talk.search(arguments, 20)
-    lines = [f"{turn.created:%Y-%m-%d} {clean_line(turn.conversation)}: {_line(turn)}" for turn in turns]
-    return Outcome("\n".join(lines) or "Nothing found.")
+    lines = [f"{turn.created:%Y-%m-%d} {clean_line(turn.conversation)}: {_line(talk, turn)}" for turn in turns]
+    return Outcome("\n".join(lines) or talk.text("nothing_found"))
 
 
 def _save(talk: Talk, arguments: str) -> Outcome:
@@ -231,16 +233,17 @@ def _load(talk: Talk, arguments: str) -> Outcome:
 
 def _continue(talk: Talk, arguments: str) -> Outcome:
     found = talk.go_to(arguments or None)
-    last = [_line(turn) for turn in talk.history(4)]
-    return Outcome("\n".join([f"{clean_line(found.title or found.key)}, {found.turns} turns:", *last]))
+    last = [_line(talk, turn) for turn in talk.history(4)]
+    where = talk.text("continued", title=clean_line(found.title or found.key), turns=found.turns)
+    return Outcome("\n".join([where, *last]))
 
 
 def _rename(talk: Talk, arguments: str) -> Outcome:
     if not arguments:
-        raise BotError("/rename TITLE: say the title")
+        raise BotError(talk.text("rename_what"))
     if not talk.store.rename(talk.conversation, arguments):
-        raise BotError("there is nothing to name yet; say something first")
-    return Outcome(f"This conversation is called {clean_line(arguments)}.")
+        raise BotError(talk.text("nothing_to_name"))
+    return Outcome(talk.text("renamed", title=clean_line(arguments)))
 
 
 def _record(talk: Talk, arguments: str) -> Outcome:
@@ -297,28 +300,29 @@ def _conversation_names(talk: Talk) -> Iterable[str]:
     return [c.title or c.key for c in talk.store.conversations(talk.person, 20)]
 
 
-def _parsed(name: str, value: str) -> Any:
+def _parsed(talk: Talk, name: str, value: str) -> Any:
     kind = _KINDS[name]
     try:
         if kind in (int, float):
             return kind(value)
     except ValueError:
-        raise BotError(f"{name} takes a {'whole number' if kind is int else 'number'}, got {value!r}") from None
+        wrong = talk.text("takes_whole_number" if kind is int else "takes_number", setting=name, value=repr(value))
+        raise BotError(wrong) from None
     if kind == tuple[str, ...]:
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
 
 
-def _number(text: str, command: str, default: int | None = None, least: int = 1) -> int:
+def _number(talk: Talk, text: str, command: str, default: int | None = None, least: int = 1) -> int:
     if not text and default is not None:
         return default
     if not (text.isascii() and text.isdigit()) or int(text) < least:
-        raise BotError(f"{command} takes a whole number of at least {least}, got {text!r}")
+        raise BotError(talk.text("takes_at_least", command=command, least=least, value=repr(text)))
     return int(text)
 
 
-def _line(turn: Turn) -> str:
-    return f"{'you' if turn.speaker == 'person' else 'bot'}: {clean_line(turn.text)}"
+def _line(talk: Talk, turn: Turn) -> str:
+    return f"{talk.text('you' if turn.speaker == 'person' else 'bot')}: {clean_line(turn.text)}"
 
 
 def _short(text: str, length: int = 60) -> str:

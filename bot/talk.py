@@ -11,6 +11,7 @@ from bot.assembly import new_conversation
 from bot.dialogue import Answer, DialogueManager, Wishes
 from bot.engine import ModelEngine, ReplyEngine
 from bot.errors import BotError
+from bot.messenger.texts import languages
 from bot.model_slot import ModelSlot
 from seq2seq.config import DecodingConfig
 from seq2seq.explanation import Explanation, explain
@@ -32,6 +33,7 @@ class Talk:
     Attributes:
         decoding: settings that the person changed.
         seed: None draws a new one for every reply.
+        language: code of the language that commands answer in; English where there are no texts for it.
         on_text, is_cancelled: see ``Wishes``.
     """
 
@@ -48,6 +50,7 @@ class Talk:
         self.slot, self.person, self.conversation, self.is_recorded = slot, person, conversation, is_recorded
         self.decoding: dict[str, Any] = {}
         self.seed: int | None = None
+        self.language: str | None = None
         self.on_text: Callable[[str], None] | None = None
         self.is_cancelled: Callable[[], bool] = lambda: False
         self._dialogue, self._open_store = dialogue, open_store
@@ -65,6 +68,10 @@ class Talk:
     def settings(self) -> DecodingConfig:
         """Return the settings that replies are found with now."""
         return self.engine.decoding.with_changes(**self.decoding)
+
+    def text(self, name: str, **facts: object) -> str:
+        """Return a text of the bot's own, of ``bot/messenger/texts``, in this talk's language."""
+        return languages().of(self.language).say(name, **facts)
 
     def close(self) -> None:
         """Close the memory on both sides of the record."""
@@ -109,7 +116,7 @@ class Talk:
         """Say another of ``alternatives`` instead, counted from 1; returns it."""
         texts = self.alternatives()
         if not 1 <= number <= len(texts):
-            raise BotError(f"there is no alternative {number}; there are 1 to {len(texts)}")
+            raise BotError(self.text("no_alternative", number=number, count=len(texts)))
         now, text = self.last_reply(), texts[number - 1]
         for turn in self.store.alternatives(now.id):
             if turn.text == text:
@@ -153,7 +160,7 @@ class Talk:
             found = self.store.find_conversation(name, self.person)
         if found is None:
             raise BotError(
-                "there is no other conversation of yours" if name is None else f"{name}: no such conversation"
+                self.text("no_other_conversation") if name is None else self.text("no_such_conversation", title=name)
             )
         self.conversation = found.key
         return found
@@ -235,14 +242,14 @@ class Talk:
         """
         turns = self.store.recent_turns(self.conversation, 1)
         if not turns or turns[-1].speaker != "bot":
-            raise BotError("there is no reply yet; say something first")
+            raise BotError(self.text("no_reply_yet"))
         return turns[-1]
 
     def _asked(self) -> Turn:
         """Return the person's last message, answered or not."""
         turns = [turn for turn in self.store.recent_turns(self.conversation, 2) if turn.speaker == "person"]
         if not turns:
-            raise BotError("there is no message of yours yet")
+            raise BotError(self.text("no_message_yet"))
         return turns[-1]
 
     def _wishes(self) -> Wishes:

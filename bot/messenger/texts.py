@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib import resources
 
 DEFAULT = "en"
@@ -44,6 +45,12 @@ class Languages:
     def of(self, code: str | None) -> Texts:
         """Return the texts for a language code such as ``zh-hans``; English where there are none."""
         return self._all.get((code or DEFAULT).lower().partition("-")[0], self._all[DEFAULT])
+
+
+@cache
+def languages() -> Languages:
+    """Return all texts, read once."""
+    return Languages()
 
 
 def _parts(content: Mapping[str, object]) -> tuple[dict[str, str], dict[str, str]]:

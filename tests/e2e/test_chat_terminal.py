@@ -174,7 +174,7 @@ def test_ratings_and_lessons_are_kept(screen: Screen, home: Path) -> None:
 def test_settings_are_checked_and_shown(screen: Screen) -> None:
     assert "temperature = 0.5" in screen.say("/set temperature 0.5")
     assert "between 0.01 and 10" in screen.say("/set temperature 99")
-    assert "did you mean top_k?" in screen.say("/set topk 3")
+    assert "Did you mean top_k?" in screen.say("/set topk 3")
     assert "temperature              0.5 *" in screen.say("/show")
 
 

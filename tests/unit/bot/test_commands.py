@@ -1,0 +1,79 @@
+"""What commands answer, in the language of the talk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.commands import COMMANDS, run_command
+from bot.dialogue import DialogueManager
+from bot.errors import BotError
+from bot.messenger.texts import languages
+from bot.model_slot import ModelSlot
+from bot.talk import Talk
+from seq2seq.errors import DecodingError
+from seq2seq.registry import Registry
+from storage.store import ConversationStore, StorageConfig
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Iterator[Talk]:
+    slot = ModelSlot(Registry(tmp_path), "echo")
+    store = ConversationStore(StorageConfig(f"sqlite:///{tmp_path / 'talks.db'}"))
+    yield Talk(DialogueManager(slot, store), slot, "terminal:ada", "c1", lambda is_off: store)
+    store.close()
+
+
+def answer(talk: Talk, line: str) -> str:
+    try:
+        return run_command(talk, line, "telegram").text
+    except BotError as error:
+        return str(error)
+
+
+LINES = (
+    ("/new", "A new conversation.", "新的对话开始了。"),
+    ("/undo", "There is nothing to undo.", "没有可以收回的内容。"),
+    ("/retry", "there is no message of yours yet", "你还没有发过信息"),
+    ("/good", "there is no reply yet; say something first", "还没有回答，请先说点什么"),
+    ("/teach", "/teach TEXT: say what the answer should have been", "用法：/teach 文字。请说出本该怎么回答"),
+    ("/seed 7", "Seed 7 for each reply.", "每个回答都用种子 7。"),
+    ("/seed x", "/seed takes a whole number of at least 0, got 'x'", "/seed 要一个不小于 0 的整数，收到的是 'x'"),
+    ("/set top_k x", "top_k takes a whole number, got 'x'", "top_k 要一个整数，收到的是 'x'"),
+    ("/set topk 3", "no setting 'topk'. Did you mean top_k?", "没有 'topk' 这个设置。你是说 top_k 吗？"),
+    ("/history", "Nothing was said yet.", "还没有说过什么。"),
+    ("/continue x", "x: no such conversation", "没有叫 x 的对话"),
+    ("/rename x", "there is nothing to name yet; say something first", "还没有可以起名的内容，请先说点什么"),
+)
+
+
+@pytest.mark.parametrize(("line", "english", "chinese"), LINES)
+def test_commands_answer_in_the_language_of_the_talk(talk: Talk, line: str, english: str, chinese: str) -> None:
+    assert answer(talk, line) == english
+    talk.language = "zh-hans"
+    assert answer(talk, line) == chinese
+    talk.language = "de"
+    assert answer(talk, line) == english
+
+
+def test_what_was_said_is_shown_with_words_of_the_language(talk: Talk) -> None:
+    talk.language = "zh"
+    talk.say("早上好")
+    assert answer(talk, "/history") == "你: 早上好\n我: 早上好"
+    assert answer(talk, "/bad") == "评为差：早上好\n用 /teach 加文字告诉我怎么回答更好。"
+    assert answer(talk, "/undo") == "已收回：早上好 | 早上好"
+
+
+def test_a_setting_out_of_range_is_refused_with_the_range(talk: Talk) -> None:
+    with pytest.raises(DecodingError, match=r"between 0\.01 and 10"):
+        run_command(talk, "/set temperature 99")
+    assert talk.decoding == {}
+
+
+def test_every_command_of_the_messenger_has_a_line_of_help_in_chinese() -> None:
+    served = [command for command in COMMANDS.values() if "telegram" in command.frontends]
+    assert served
+    for command in served:
+        assert languages().of("zh").command_help(command.name, command.help) != command.help
