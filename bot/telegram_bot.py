@@ -95,7 +95,7 @@ class TelegramBot:
         self._clerk = ThreadPoolExecutor(1, "inbox")  # updates are stored in the order in which they came
         self._noters = ThreadPoolExecutor(32, "outbox")  # they wait for one commit together
         access = Access(settings.admins, settings.allowed, settings.blocked)
-        self._desk = Desk(self._store, self._mailbox, slot, registry, self._metrics, self._send_from_thread)
+        self._desk = Desk(self._store, self._mailbox, slot, registry, self._metrics)
         self._access = access
         self._inbox: Lanes[Incoming] = Lanes(self._work, settings.workers)
         self._outbox: Lanes[Outgoing] = Lanes(self._deliver)
@@ -148,7 +148,8 @@ class TelegramBot:
             _LOG.info("@%s is up, model %s", me.username, self._slot.engine.model_id)
             await asyncio.wait((intake, stopped), return_when=asyncio.FIRST_COMPLETED)
             if intake.done():
-                intake.result()
+                with contextlib.suppress(StoppingError):
+                    intake.result()
         finally:
             self._stop.tell()
             for task in (*background, stopped):
@@ -169,6 +170,7 @@ class TelegramBot:
             self._access,
             self._metrics,
             self._desk,
+            self._send_from_thread,
             remakes_edited=self._settings.edits == "remake",
             has_buttons=self._settings.buttons,
         )

@@ -101,8 +101,20 @@ class Mailbox:
         The message of an update that was answered before is not stored again: the stored one comes back. A reply
         goes with ``ConversationStore.post_exchange``, which stores its turn at the same time.
         """
+        return self.post_all([message], now=now)[0]
+
+    def post_all(self, messages: Sequence[Outgoing], *, now: datetime | None = None) -> list[Outgoing]:
+        """Put messages into the outbox in one go, all or none; the first ends the update that it answers.
+
+        Where that update was answered before, nothing is stored, and only that answer comes back.
+        """
         moment = now or datetime.now(UTC)
-        return self._write(lambda session: find_answer(session, message) or put(session, message, moment))
+
+        def work(session: Session) -> list[Outgoing]:
+            known = find_answer(session, messages[0])
+            return [known] if known is not None else [put(session, message, moment) for message in messages]
+
+        return self._write(work)
 
     def unsent(self, limit: int | None = None) -> list[Outgoing]:
         """Return messages of which parts are still to be sent, in the order they were posted."""

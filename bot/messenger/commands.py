@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,22 +31,24 @@ _ADMINS = ("stats", "broadcast", "promote", "rollback")
 
 @dataclass(frozen=True)
 class Said:
-    """What a command answers; ``is_kept`` is false where not even the outbox shall hold it."""
+    """What a command answers.
+
+    Attributes:
+        is_kept: false where not even the outbox shall hold it.
+        others: messages to other chats, which are stored together with the answer.
+    """
 
     text: str
     options: Mapping[str, Any] = field(default_factory=dict)
     is_kept: bool = True
+    others: Sequence[Outgoing] = ()
 
 
 Own = Callable[[Message, str, Texts], Said]
 
 
 class Desk:
-    """Does the messenger's own commands.
-
-    Args:
-        post: puts a message on its way that is in the outbox already.
-    """
+    """Does the messenger's own commands."""
 
     def __init__(
         self,
@@ -55,10 +57,9 @@ class Desk:
         slot: ModelSlot,
         registry: Registry,
         metrics: Metrics,
-        post: Callable[[Outgoing], None],
     ) -> None:
         self._store, self._mailbox, self._slot = store, mailbox, slot
-        self._registry, self._metrics, self._post = registry, metrics, post
+        self._registry, self._metrics = registry, metrics
 
     def find(self, name: str, *, is_admin: bool) -> Own | None:
         """Return what does a command; the admins' are there for admins only."""
@@ -137,9 +138,8 @@ class Desk:
         if not parts:
             return Said("/broadcast TEXT")
         chats = [chat for chat in self._mailbox.chats() if not chat.startswith("-")]
-        for chat in chats:
-            self._post(self._mailbox.post(Outgoing(self._mailbox.bot, chat, parts, person=f"telegram:{chat}")))
-        return Said(f"On its way to {len(chats)} chats.")
+        others = [Outgoing(self._mailbox.bot, chat, parts, person=f"telegram:{chat}") for chat in chats]
+        return Said(f"On its way to {len(chats)} chats.", others=others)
 
     def _promote(self, message: Message, arguments: str, texts: Texts) -> Said:
         return self._change_model(lambda: self._registry.promote(arguments))

@@ -20,6 +20,7 @@ from bot.messenger.splitting import split_text
 from bot.messenger.texts import Languages, Texts
 from bot.model_slot import ModelSlot
 from bot.talk import Talk
+from seq2seq.errors import Seq2SeqError
 from storage.mailbox import Mailbox
 from storage.records import Incoming, Outgoing, Turn
 from storage.store import ConversationStore
@@ -41,6 +42,7 @@ class Handlers:
 
     Args:
         dialogue: answers in one batch for all chats.
+        send: puts a message on its way that is in the outbox already.
         remakes_edited: whether a reply is made anew when its message is edited.
     """
 
@@ -53,12 +55,13 @@ class Handlers:
         access: Access,
         metrics: Metrics,
         desk: Desk,
+        send: Callable[[Outgoing], None],
         *,
         remakes_edited: bool = True,
         has_buttons: bool = True,
     ) -> None:
         self._me, self._dialogue, self._slot, self._mailbox = me, dialogue, slot, mailbox
-        self._access, self._metrics, self._desk = access, metrics, desk
+        self._access, self._metrics, self._desk, self._send = access, metrics, desk, send
         self._remakes_edited, self._has_buttons = remakes_edited, has_buttons
         self._store = dialogue.store
         self._languages = Languages()
@@ -160,12 +163,17 @@ class Handlers:
         if own is not None:
             said = own(message, arguments, texts)
             outgoing = self._outgoing(incoming, message, said.text, said.options)
-            return self._mailbox.post(outgoing) if said.is_kept else outgoing
+            if not said.is_kept:
+                return outgoing
+            answer, *others = self._mailbox.post_all([outgoing, *said.others])
+            for other in others:
+                self._send(other)
+            return answer
         talk = self._talk(message)
         before = talk.conversation
         try:
             outcome = run_command(talk, f"/{name} {arguments}".strip(), FRONTEND)
-        except BotError as error:
+        except (BotError, Seq2SeqError) as error:
             return self._say(incoming, message, str(error))
         if talk.conversation != before:
             self._mailbox.set_conversation(message.place, talk.conversation)
@@ -227,7 +235,7 @@ class Handlers:
         conversation = self._conversation(message)
         if talk is None:
             talk = Talk(self._dialogue, self._slot, message.person, conversation, _no_other_memory)
-        talk.person, talk.conversation = message.person, conversation
+        talk.person, talk.conversation, talk.language = message.person, conversation, message.language
         self._talks[message.place] = talk
         if len(self._talks) > _TALKS_REMEMBERED:
             self._talks.popitem(last=False)

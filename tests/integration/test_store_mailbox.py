@@ -98,6 +98,21 @@ def test_a_second_answer_to_one_update_is_the_first(mailbox: Mailbox) -> None:
     assert mailbox.post(Outgoing(123456, "7", ["news"])).id != mailbox.post(Outgoing(123456, "7", ["news"])).id
 
 
+def test_messages_to_many_go_with_the_answer_that_tells_of_them_and_only_once(mailbox: Mailbox) -> None:
+    mailbox.receive([update(1)])
+    messages = [Outgoing(123456, "7", ["on its way"], update_id=1)]
+    messages += [Outgoing(123456, chat, ["news"]) for chat in ("8", "9")]
+    posted = mailbox.post_all(messages)
+    assert [(message.chat, message.parts) for message in posted] == [
+        ("7", ("on its way",)),
+        ("8", ("news",)),
+        ("9", ("news",)),
+    ]
+    assert mailbox.post_all(messages) == posted[:1]
+    assert mailbox.unsent() == posted
+    assert mailbox.waiting() == []
+
+
 def test_sending_goes_on_behind_the_last_part_that_was_taken(mailbox: Mailbox) -> None:
     message = mailbox.post(Outgoing(123456, "7", ["one", "two"], options={"reply_to": 5}))
     assert mailbox.record_sent(message, 901).sent == (901,)
