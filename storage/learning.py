@@ -123,17 +123,33 @@ def conversations_to_learn_from(session: Session) -> list[tuple[int, str]]:
     return [(number, key) for number, key in session.execute(places.order_by(ConversationRow.id))]
 
 
-def exchanges_of(session: Session, number: int, key: str, context_turns: int) -> Iterator[LoggedExchange]:
-    """Yield what may be learned from one conversation: what was said, taught and judged, in that order."""
-    rows = session.scalars(select(TurnRow).where(TurnRow.conversation_id == number).order_by(TurnRow.id)).all()
-    head_id = session.scalar(select(ConversationRow.head_id).where(ConversationRow.id == number))
-    tree = _Tree(key, {row.id: row for row in rows}, head_id, frozenset(consenting(session)), context_turns)
-    here = select(TurnRow.id).where(TurnRow.conversation_id == number)
-    lessons = select(TaughtRow).where(TaughtRow.turn_id.in_(here)).order_by(TaughtRow.turn_id, TaughtRow.person_id)
-    ratings = select(RatingRow).where(RatingRow.turn_id.in_(here)).order_by(RatingRow.turn_id, RatingRow.person_id)
-    yield from _said(tree)
-    yield from _taught(tree, session.scalars(lessons).all())
-    yield from _judged(tree, session.scalars(ratings).all())
+def exchanges_of(session: Session, places: Mapping[int, str], context_turns: int) -> Iterator[LoggedExchange]:
+    """Yield what may be learned from some conversations, given by number and key, one after the other.
+
+    Of each: what was said, taught and judged, in that order.
+    """
+    willing = frozenset(consenting(session))
+    chosen = select(ConversationRow.id, ConversationRow.head_id).where(ConversationRow.id.in_(places))
+    heads = {row.id: row.head_id for row in session.execute(chosen)}
+    turns: dict[int, dict[int, TurnRow]] = {number: {} for number in places}
+    for turn in session.scalars(select(TurnRow).where(TurnRow.conversation_id.in_(places)).order_by(TurnRow.id)):
+        turns[turn.conversation_id][turn.id] = turn
+    here = select(TurnRow.id).where(TurnRow.conversation_id.in_(places))
+    lessons: dict[int, list[TaughtRow]] = defaultdict(list)
+    for lesson in session.scalars(
+        select(TaughtRow).where(TaughtRow.turn_id.in_(here)).order_by(TaughtRow.turn_id, TaughtRow.person_id)
+    ):
+        lessons[lesson.turn_id].append(lesson)
+    ratings: dict[int, list[RatingRow]] = defaultdict(list)
+    for rating in session.scalars(
+        select(RatingRow).where(RatingRow.turn_id.in_(here)).order_by(RatingRow.turn_id, RatingRow.person_id)
+    ):
+        ratings[rating.turn_id].append(rating)
+    for number, key in places.items():
+        tree = _Tree(key, turns[number], heads.get(number), willing, context_turns)
+        yield from _said(tree)
+        yield from _taught(tree, lessons)
+        yield from _judged(tree, ratings)
 
 
 def _said(tree: _Tree) -> Iterator[LoggedExchange]:
@@ -147,25 +163,21 @@ def _said(tree: _Tree) -> Iterator[LoggedExchange]:
                 yield found
 
 
-def _taught(tree: _Tree, lessons: Sequence[TaughtRow]) -> Iterator[LoggedExchange]:
-    for lesson in lessons:
-        if lesson.person_id in tree.consenting:
-            found = tree.exchange(
-                lesson.text, "taught", (), tree.turns[lesson.turn_id], lesson.person, lesson.created
-            )
-            if found is not None:
-                yield found
+def _taught(tree: _Tree, lessons: Mapping[int, Sequence[TaughtRow]]) -> Iterator[LoggedExchange]:
+    for turn in tree.turns.values():
+        for lesson in lessons.get(turn.id, ()):
+            if lesson.person_id in tree.consenting:
+                found = tree.exchange(lesson.text, "taught", (), turn, lesson.person, lesson.created)
+                if found is not None:
+                    yield found
 
 
-def _judged(tree: _Tree, ratings: Sequence[RatingRow]) -> Iterator[LoggedExchange]:
+def _judged(tree: _Tree, ratings: Mapping[int, Sequence[RatingRow]]) -> Iterator[LoggedExchange]:
     """Yield the bot's replies that were found good, or bad; those that people disagree about are neither."""
-    by_turn: dict[int, list[RatingRow]] = defaultdict(list)
-    for rating in ratings:
-        by_turn[rating.turn_id].append(rating)
     for turn in tree.turns.values():
         if turn.speaker != "bot" or (turn.reply is not None and turn.reply.is_cut):
             continue
-        given = by_turn.get(turn.id, [])
+        given = ratings.get(turn.id, ())
         values = {rating.value for rating in given}
         judges = [rating.person for rating in given if rating.person_id in tree.consenting]
         origin: Origin = "rated" if given else "retried"

@@ -50,6 +50,7 @@ from storage.voices import Voices
 __all__ = ["ConversationStore", "StorageConfig"]
 
 _EXPORT_BATCH = 50  # conversations that are in memory together
+_LEARNING_BATCH = 50
 _Result = TypeVar("_Result", int, bool, int | None)
 
 
@@ -377,9 +378,10 @@ class ConversationStore:
         """
         with self._session() as session:
             places = learning.conversations_to_learn_from(session)
-        for number, key in places:
+        waiting = iter(places)
+        while batch := dict(islice(waiting, _LEARNING_BATCH)):
             with self._session() as session:
-                found = list(learning.exchanges_of(session, number, key, context_turns))
+                found = list(learning.exchanges_of(session, batch, context_turns))
             yield from found
 
     def export(
