@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from bot.assembly import open_registry, open_store
 from bot.errors import BotError
@@ -48,7 +49,7 @@ def check_up(settings: Settings) -> Iterator[Finding]:
     yield _memory(settings)
     yield from _extras()
     if os.environ.get("TELEGRAM_BOT_TOKEN") or settings.telegram.token_file is not None:
-        yield from _telegram(settings.telegram)
+        yield from _telegram(settings.telegram, settings.home)
 
 
 def _python() -> Finding:
@@ -113,22 +114,26 @@ def _extras() -> Iterator[Finding]:
             yield Finding("note", "extra train", "not installed; training needs it: pip install 'backchat[train]'")
 
 
-def _telegram(settings: TelegramSettings) -> Iterator[Finding]:
+def _telegram(settings: TelegramSettings, home: Path) -> Iterator[Finding]:
     """Ask Telegram what it knows of the bot; nothing is changed there."""
     import asyncio
 
+    from telegram import User, WebhookInfo
     from telegram.error import InvalidToken, TelegramError
 
     from bot.messenger.token import read_token
     from bot.telegram_bot import make_bot
 
-    async def ask() -> tuple[str, bool, str]:
-        async with asyncio.timeout(20), make_bot(read_token(settings), settings) as bot:
-            me, webhook = await bot.get_me(), await bot.get_webhook_info()
-            return str(me.username), bool(me.can_read_all_group_messages), webhook.url
+    async def ask(token: str) -> tuple[User, WebhookInfo]:
+        async with asyncio.timeout(20), make_bot(token, settings) as bot:
+            return await bot.get_me(), await bot.get_webhook_info()
 
+    path = settings.token_file
+    if path is not None and sys.platform != "win32" and path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        yield Finding("wrong", "telegram", f"others can read the token: chmod 600 {path}")
     try:
-        name, reads_all, webhook = asyncio.run(ask())
+        token = read_token(settings)
+        me, webhook = asyncio.run(ask(token))
     except BotError as error:
         yield Finding("wrong", "telegram", str(error))
         return
@@ -138,8 +143,42 @@ def _telegram(settings: TelegramSettings) -> Iterator[Finding]:
     except (TelegramError, TimeoutError) as error:
         yield Finding("wrong", "telegram", f"cannot be reached ({type(error).__name__}); is the network up?")
         return
-    yield Finding("fine", "telegram", f"@{name} answers")
-    privacy = "off: every message of a group arrives" if reads_all else "on: commands and replies arrive from groups"
+    is_up = _runs_already(home, int(token.partition(":")[0]))
+    yield Finding(
+        "fine", "telegram", f"@{me.username} answers; it {'runs' if is_up else 'does not run'} from this home"
+    )
+    privacy = "on: commands and replies arrive from groups, mentions do not; /setprivacy at @BotFather changes that"
+    if me.can_read_all_group_messages:
+        privacy = "off: every message of a group arrives; only what speaks to the bot is kept"
     yield Finding("fine", "telegram", f"privacy mode is {privacy}")
-    if webhook:
-        yield Finding("note", "telegram", "a webhook is set; `backchat telegram` without --webhook-url takes it away")
+    yield from _webhook(webhook.url, settings.webhook_url)
+    if webhook.url and webhook.last_error_message:
+        yield Finding("wrong", "telegram", f"it could not deliver to the webhook: {webhook.last_error_message}")
+    if webhook.pending_update_count and not is_up:
+        yield Finding("note", "telegram", f"{webhook.pending_update_count} updates wait there for the bot to run")
+
+
+def _runs_already(home: Path, bot: int) -> bool:
+    from bot.messenger.lock import only_instance
+
+    if not home.exists():
+        return False
+    try:
+        with only_instance(home, bot):
+            return False
+    except BotError:
+        return True
+
+
+def _webhook(there: str, wanted: str | None) -> Iterator[Finding]:
+    """Compare the webhook that Telegram knows with the one of the settings; of a path, perhaps a secret, no word."""
+    if there and wanted is None:
+        yield Finding(
+            "note",
+            "telegram",
+            f"messages go to a webhook at {urlsplit(there).netloc}; if a program of yours gets them there, stop it: "
+            "`backchat telegram` without --webhook-url takes the webhook away",
+        )
+    elif wanted is not None and there != wanted:
+        found = f"at {urlsplit(there).netloc}" if there else "not set"
+        yield Finding("note", "telegram", f"the webhook is {found}; `backchat telegram` sets telegram.webhook_url")
