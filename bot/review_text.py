@@ -9,6 +9,7 @@ from bot.screen import clean, clean_line
 from seq2seq.scrubbing import KINDS
 
 Fragment = tuple[str, str]  # a style of prompt_toolkit, and text that is shown as it is
+_LONGEST_TURN = 600
 _ORIGINS = {
     "person": "said to the bot",
     "imported": "said in an imported chat",
@@ -51,25 +52,28 @@ def as_line(judged: Judged) -> str:
 
 
 def as_fragments(judged: Judged) -> list[Fragment]:
-    """Return an exchange for the screen."""
-    exchange = judged.exchange
+    """Return an exchange for the screen: the verdict first, since long turns may fill all of it."""
+    exchange, learned = judged.exchange, judged.learned
     lines: list[Fragment] = [
         ("class:soft", f"turn {exchange.turn_id} of {clean_line(exchange.conversation)}, {origin_of(judged)}\n"),
-        ("class:soft", f"{clean_line(exchange.person)}\n\n"),
+        ("class:soft", f"{clean_line(exchange.person)}\n"),
+        ("class:in" if judged.is_in else "class:out", f"{verdict_of(judged)}\n"),
     ]
-    for turn in exchange.context:
-        lines.append(("class:context", f"  {_indented(turn)}\n"))
-    lines.append(("class:response", f"> {_indented(exchange.response)}\n"))
-    if judged.is_in and judged.learned.context != exchange.context:
-        lines.append(("class:soft", "\nlearned with this context\n"))
-        lines += [("class:context", f"  {_indented(turn)}\n") for turn in judged.learned.context]
-    if judged.is_in and judged.learned.response != exchange.response:
-        lines += [("class:soft", "\nlearned as\n"), ("class:response", f"> {_indented(judged.learned.response)}\n")]
-    lines.append(("class:in" if judged.is_in else "class:out", f"\n{verdict_of(judged)}\n"))
     if judged.found:
         lines.append(("class:soft", f"personal data: {found_in(judged.found)}\n"))
+    lines.append(("", "\n"))
+    lines += [("class:context", f"  {_shown(turn)}\n") for turn in exchange.context]
+    lines.append(("class:response", f"> {_shown(exchange.response)}\n"))
+    if judged.is_in and (learned.context, learned.response) != (exchange.context, exchange.response):
+        lines.append(("class:soft", "\nlearned as\n"))
+        lines += [("class:context", f"  {_shown(turn)}\n") for turn in learned.context]
+        lines.append(("class:response", f"> {_shown(learned.response)}\n"))
     return lines
 
 
-def _indented(text: str) -> str:
-    return clean(text).replace("\t", "    ").replace("\n", "\n  ")
+def _shown(text: str) -> str:
+    """Return a turn with its later lines under its first, cut where it would fill the screen."""
+    text = clean(text).replace("\t", "    ")
+    if len(text) > _LONGEST_TURN:
+        text = f"{text[:_LONGEST_TURN]}… ({len(text) - _LONGEST_TURN:,} more characters)"
+    return text.replace("\n", "\n  ")

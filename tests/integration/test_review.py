@@ -130,7 +130,8 @@ def test_what_is_decided_leaves_the_list_of_what_waits_and_the_next_one_comes(
     assert review.current is not None
     assert review.current.exchange.response == "Now it rains."
     review.decide(False)
-    assert (review.current, review.place) == (None, 0)
+    assert review.shown == []
+    assert review.place == 0
     review.decide(True)
     review.go(1)
     assert review.place == 0
@@ -199,6 +200,15 @@ def test_nothing_that_people_said_commands_a_terminal(
     assert as_line(judged).count("\t") == 3
     for text in (as_line(judged), *(text for _, text in as_fragments(judged))):
         assert not set(text) & set("\x1b\x07\u202e")
+
+
+def test_a_turn_that_would_fill_the_screen_is_cut_there_and_nowhere_else(
+    opened: Callable[..., Review], store: ConversationStore
+) -> None:
+    say(store, "a", "b", "word " * 200, conversation="ada/2")
+    judged = opened(Selection(words="word")).shown[0]
+    assert any("(400 more characters)" in text for _, text in as_fragments(judged))
+    assert judged.exchange.response == "word " * 200
 
 
 def test_an_erased_turn_takes_its_decision_along_and_the_review_says_so(
