@@ -44,7 +44,7 @@ def delete_turn(session: Session, turn_id: int) -> int:
     replies: Iterable[int] = ()
     if turn.speaker == "person":
         replies = session.scalars(select(TurnRow.id).where(TurnRow.parent_id == turn_id, TurnRow.speaker == "bot"))
-    return _delete_turns(session, turn.conversation_id, {turn_id, *replies})
+    return delete_turns(session, turn.conversation_id, {turn_id, *replies})
 
 
 def delete_conversations(session: Session, numbers: Collection[int]) -> int:
@@ -63,7 +63,7 @@ def delete_older_than(session: Session, moment: datetime) -> int:
     turns = delete_conversations(session, whole)
     for number in session.scalars(select(ConversationRow.id).where(ConversationRow.created < moment)).all():
         old = select(TurnRow.id).where(TurnRow.conversation_id == number, TurnRow.created < moment)
-        turns += _delete_turns(session, number, set(session.scalars(old)))
+        turns += delete_turns(session, number, set(session.scalars(old)))
     return turns
 
 
@@ -88,7 +88,7 @@ def delete_person(session: Session, person: str) -> int | None:
     turns = 0
     for conversation in shared:
         said = select(TurnRow.id).where(TurnRow.conversation_id == conversation, TurnRow.person_id == number)
-        turns += _delete_turns(session, conversation, set(session.scalars(said)))
+        turns += delete_turns(session, conversation, set(session.scalars(said)))
     session.execute(
         update(ConversationRow)
         .where(ConversationRow.person_id == number, ConversationRow.id.in_(shared))
@@ -126,7 +126,7 @@ def erase_traces(database: Database) -> bool:
         return False
 
 
-def _delete_turns(session: Session, conversation: int, doomed: set[int]) -> int:
+def delete_turns(session: Session, conversation: int, doomed: set[int]) -> int:
     """Delete turns of one conversation; those behind them move up to the nearest that stays."""
     if not doomed:
         return 0

@@ -7,11 +7,11 @@ of speakers who are not to be learned are marked ``other``: context, and never a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from storage import erasing, people, search
@@ -44,75 +44,158 @@ class Dialogue(Protocol):
     def responders(self) -> frozenset[str] | None: ...
 
 
-def import_dialogues(session: Session, dialogues: Sequence[Dialogue], moment: datetime) -> int:
-    """Store dialogues, each under its key, and return how many are new or have changed.
+class _KnownTurn(NamedTuple):
+    id: int
+    person: str
+    speaker: str
+    text: str
 
-    One that is there already is left alone; one that has grown gets its new turns; any other is replaced.
+
+class Imported(NamedTuple):
+    """What an import did: how many dialogues are new or have changed, and whether words were erased for that."""
+
+    changed: int
+    has_erased: bool
+
+
+class _Addition(NamedTuple):
+    """Turns to append to a conversation, behind the turn ``parent_id``."""
+
+    conversation_id: int
+    parent_id: int | None
+    dialogue: Dialogue
+    turns: Sequence[DialogueTurn]
+
+
+def import_dialogues(session: Session, dialogues: Sequence[Dialogue], moment: datetime) -> Imported:
+    """Store dialogues, each under its key.
+
+    One that is there already is left alone; one that has grown gets its new turns. Of one whose words have changed
+    the turns before that stay, and keep their numbers; the others are erased, and stored anew.
     """
-    changed = 0
-    growing: list[tuple[ConversationRow, Sequence[DialogueTurn], Dialogue]] = []
-    for dialogue in dialogues:
-        key = storable(dialogue.key)[:_LONGEST_KEY]
-        place = session.scalar(select(ConversationRow).where(ConversationRow.key == key).with_for_update())
-        known: list[tuple[str, str, str]] = []
-        if place is not None:
-            query = select(PersonRow.key, TurnRow.speaker, TurnRow.text).join(TurnRow.person)
-            query = query.where(TurnRow.conversation_id == place.id).order_by(TurnRow.id)
-            known = [(person, speaker, text) for person, speaker, text in session.execute(query)]
-        wanted = [
-            (_person_key(dialogue, turn), _role(dialogue, turn), storable(turn.text)) for turn in dialogue.turns
-        ]
-        if known == wanted:
+    by_key = {storable(dialogue.key)[:_LONGEST_KEY]: dialogue for dialogue in dialogues}
+    known = _known_turns(session, by_key)
+    changed, has_erased = 0, False
+    new: list[tuple[str, Dialogue]] = []
+    growing: list[_Addition] = []
+    for key, dialogue in by_key.items():
+        if key not in known:
+            changed += 1
+            new.append((key, dialogue))
+            continue
+        conversation_id, before = known[key]
+        wanted = [(_person_key(dialogue, turn), storable(turn.text)) for turn in dialogue.turns]
+        same = _common_length(wanted, [(turn.person, turn.text) for turn in before])
+        roles = _mend_roles(session, dialogue, before[:same])
+        if same == len(wanted) == len(before):
+            changed += roles
             continue
         changed += 1
-        if place is not None and wanted[: len(known)] != known:
-            erasing.delete_conversations(session, [place.id])
-            session.expunge(place)
-            place, known = None, []
-        if place is None:
-            owner = _speaker(session, dialogue, dialogue.turns[0], moment)
-            place = ConversationRow(key=key, person_id=owner.id, created=moment, updated=moment)
-            session.add(place)
-        growing.append((place, dialogue.turns[len(known) :], dialogue))
-    session.flush()
-    _append_side_by_side(session, growing, moment)
-    return changed
+        if same < len(before):
+            erasing.delete_turns(session, conversation_id, {turn.id for turn in before[same:]})
+            has_erased = True
+            if same == 0:  # the conversation went with its turns
+                new.append((key, dialogue))
+                continue
+        growing.append(_Addition(conversation_id, before[same - 1].id, dialogue, dialogue.turns[same:]))
+    growing += _new_conversations(session, new, moment)
+    _append(session, growing, moment)
+    return Imported(changed, has_erased)
 
 
-def _append_side_by_side(
-    session: Session, growing: list[tuple[ConversationRow, Sequence[DialogueTurn], Dialogue]], moment: datetime
-) -> None:
-    """Append the n-th new turn of all dialogues in one statement, then the next: each names the one before it."""
-    for number in range(max((len(turns) for _, turns, _ in growing), default=0)):
-        rows = []
-        for place, turns, dialogue in growing:
-            if number < len(turns):
-                turn = turns[number]
-                row = TurnRow(
-                    conversation_id=place.id,
-                    parent_id=place.head_id,
-                    person_id=_speaker(session, dialogue, turn, moment).id,
-                    speaker=_role(dialogue, turn),
-                    text=storable(turn.text),
-                    created=moment,
-                )
-                rows.append((place, row))
-        session.add_all(row for _, row in rows)
-        session.flush()
-        for place, row in rows:
-            place.head_id, place.updated = row.id, moment
-        search.add(session, [search.IndexedTurn(row.id, row.person_id, row.text) for _, row in rows])
+def _known_turns(session: Session, keys: Collection[str]) -> dict[str, tuple[int, list[_KnownTurn]]]:
+    """Return the conversations of these keys that are there, with their turns."""
+    places = select(ConversationRow.id, ConversationRow.key).where(ConversationRow.key.in_(keys)).with_for_update()
+    known: dict[int, list[_KnownTurn]] = {}
+    names = {place.id: place.key for place in session.execute(places)}
+    columns = select(TurnRow.conversation_id, TurnRow.id, PersonRow.key, TurnRow.speaker, TurnRow.text)
+    turns = columns.join(PersonRow, PersonRow.id == TurnRow.person_id).where(TurnRow.conversation_id.in_(names))
+    for number, turn_id, person, speaker, words in session.execute(turns.order_by(TurnRow.id)):
+        known.setdefault(number, []).append(_KnownTurn(turn_id, person, speaker, words))
+    return {key: (number, known.get(number, [])) for number, key in names.items()}
 
 
-def _speaker(session: Session, dialogue: Dialogue, turn: DialogueTurn, moment: datetime) -> PersonRow:
-    """Return the person that a speaker is, made and consenting where they are new."""
-    known: dict[str, PersonRow] = session.info.setdefault("imported speakers", {})
+def _mend_roles(session: Session, dialogue: Dialogue, turns: Sequence[_KnownTurn]) -> bool:
+    """Mark turns as the dialogue's responders say, where they were imported with others; tell whether any was."""
+    numbers: dict[str, list[int]] = {}
+    for known, turn in zip(turns, dialogue.turns, strict=False):
+        if known.speaker != (role := _role(dialogue, turn)):
+            numbers.setdefault(role, []).append(known.id)
+    for role, ids in numbers.items():
+        session.execute(update(TurnRow).where(TurnRow.id.in_(ids)).values(speaker=role))
+    return bool(numbers)
+
+
+def _new_conversations(session: Session, new: Sequence[tuple[str, Dialogue]], moment: datetime) -> list[_Addition]:
+    rows = [
+        {
+            "key": key,
+            "person_id": _speaker(session, dialogue, dialogue.turns[0], moment),
+            "created": moment,
+            "updated": moment,
+        }
+        for key, dialogue in new
+    ]
+    if not rows:
+        return []
+    made = insert(ConversationRow).returning(ConversationRow.id, sort_by_parameter_order=True)
+    numbers = session.scalars(made, rows).all()
+    return [
+        _Addition(number, None, dialogue, dialogue.turns) for number, (_, dialogue) in zip(numbers, new, strict=True)
+    ]
+
+
+def _append(session: Session, additions: Sequence[_Addition], moment: datetime) -> None:
+    """Append turns to all conversations at once: their numbers are drawn before, so that each can name the last."""
+    numbers = _new_turn_ids(session, sum(len(addition.turns) for addition in additions))
+    rows: list[dict[str, object]] = []
+    indexed: list[search.IndexedTurn] = []
+    heads: list[dict[str, object]] = []
+    for addition in additions:
+        parent_id = addition.parent_id
+        for turn in addition.turns:
+            number, words = next(numbers), storable(turn.text)
+            person_id = _speaker(session, addition.dialogue, turn, moment)
+            rows.append(
+                {
+                    "id": number,
+                    "conversation_id": addition.conversation_id,
+                    "parent_id": parent_id,
+                    "person_id": person_id,
+                    "speaker": _role(addition.dialogue, turn),
+                    "text": words,
+                    "created": moment,
+                }
+            )
+            indexed.append(search.IndexedTurn(number, person_id, words))
+            parent_id = number
+        heads.append({"number": addition.conversation_id, "head_id": parent_id, "updated": moment})
+    if not rows:
+        return
+    connection = session.connection()
+    connection.execute(insert(TurnRow), rows)
+    connection.execute(update(ConversationRow).where(ConversationRow.id == bindparam("number")), heads)
+    search.add(session, indexed)
+
+
+def _new_turn_ids(session: Session, count: int) -> Iterator[int]:
+    """Return numbers that no turn has had, and that no other will get, in ascending order."""
+    if session.get_bind().dialect.name == "sqlite":  # its writers wait for each other
+        last = session.scalar(text("SELECT seq FROM sqlite_sequence WHERE name = 'turns'")) or 0
+        return iter(range(last + 1, last + count + 1))
+    drawn = text("SELECT nextval('turns_id_seq') FROM generate_series(1, :count)")
+    return iter(sorted(session.scalars(drawn, {"count": count})))
+
+
+def _speaker(session: Session, dialogue: Dialogue, turn: DialogueTurn, moment: datetime) -> int:
+    """Return the number of the person that a speaker is, made and consenting where they are new."""
+    known: dict[str, int] = session.info.setdefault("imported speakers", {})
     key = _person_key(dialogue, turn)
     if key not in known:
         is_new = people.find(session, key) is None
-        known[key] = people.find_or_add(session, key, moment)
+        known[key] = people.find_or_add(session, key, moment).id
         if is_new:
-            session.add(ConsentRow(person_id=known[key].id, is_granted=True, created=moment))
+            session.add(ConsentRow(person_id=known[key], is_granted=True, created=moment))
     return known[key]
 
 
@@ -123,6 +206,14 @@ def is_imported(person: str) -> bool:
 
 def _person_key(dialogue: Dialogue, turn: DialogueTurn) -> str:
     return storable(f"{IMPORTED}{dialogue.source}/{turn.speaker}")[:_LONGEST_KEY]
+
+
+def _common_length(some: Sequence[tuple[str, str]], others: Sequence[tuple[str, str]]) -> int:
+    """Return how many items two sequences begin with in common."""
+    return next(
+        (n for n, (one, other) in enumerate(zip(some, others, strict=False)) if one != other),
+        min(len(some), len(others)),
+    )
 
 
 def _role(dialogue: Dialogue, turn: DialogueTurn) -> str:

@@ -423,10 +423,14 @@ class ConversationStore:
     def import_dialogues(self, dialogues: Sequence[importing.Dialogue], *, now: datetime | None = None) -> int:
         """Store dialogues from elsewhere, each under its key; return how many are new or have changed.
 
-        One that is there already is left alone; one that has grown gets its new turns; any other is replaced.
+        One that is there already is left alone; one that has grown gets its new turns. What has changed is stored
+        anew, and the next opening erases the traces of what was there before.
         """
         with self._session(writes=True) as session:
-            return importing.import_dialogues(session, dialogues, now or datetime.now(UTC))
+            imported = importing.import_dialogues(session, dialogues, now or datetime.now(UTC))
+            if imported.has_erased:
+                self._database.mark_traces(session)
+            return imported.changed
 
     # Deleting: when these return, nothing of the words is left in SQLite's files, unless ``has_traces`` says so
 

@@ -9,7 +9,7 @@ import pytest
 
 from seq2seq.dialogues import Dialogue, DialogueTurn
 from storage.store import ConversationStore
-from tests.talk import texts_of
+from tests.talk import say, texts_of
 
 CHAT = Dialogue(
     "7",
@@ -54,6 +54,46 @@ def test_a_dialogue_that_has_changed_is_replaced(store: ConversationStore) -> No
     assert store.import_dialogues([changed]) == 1
     assert [turn.text for turn in store.turns("telegram/7")] == [turn.text for turn in changed.turns]
     assert store.search("kettle") == []
+
+
+def test_what_stood_before_a_change_keeps_its_numbers_and_the_rest_is_erased(store: ConversationStore) -> None:
+    store.import_dialogues([CHAT, replace(CHAT, id="8")])
+    before = store.turns("telegram/7")
+    changed = replace(CHAT, turns=(*CHAT.turns[:2], DialogueTurn("Robin", "I heard."), CHAT.turns[3]))
+    assert store.import_dialogues([changed]) == 1
+    after = store.recent_turns("telegram/7", 9)
+    assert texts_of(after) == [turn.text for turn in changed.turns]
+    assert after[:2] == before[:2]
+    assert after[2].id > max(turn.id for turn in store.turns("telegram/8"))
+    assert store.provenance.erased_turn_ids() == {turn.id for turn in before[2:]}
+    assert store.has_traces() is store._database.is_sqlite
+
+
+def test_another_choice_of_voices_changes_no_turn_but_its_role(store: ConversationStore) -> None:
+    store.import_dialogues([CHAT])
+    before = store.turns("telegram/7")
+    assert store.import_dialogues([replace(CHAT, responders=frozenset({"Kim"}))]) == 1
+    after = store.turns("telegram/7")
+    assert [turn.id for turn in after] == [turn.id for turn in before]
+    assert [turn.speaker for turn in after] == ["other", "person", "other", "person"]
+    assert store.provenance.erased_turn_ids() == frozenset()
+    assert store.import_dialogues([replace(CHAT, responders=frozenset({"Kim"}))]) == 0
+
+
+def test_a_dialogue_that_has_become_shorter_loses_its_last_turns(store: ConversationStore) -> None:
+    store.import_dialogues([CHAT])
+    assert store.import_dialogues([replace(CHAT, turns=CHAT.turns[:2])]) == 1
+    assert texts_of(store.recent_turns("telegram/7", 9)) == ["Is the kettle on?", "It sings."]
+    assert store.search("cups") == []
+
+
+def test_an_import_and_a_talk_number_their_turns_side_by_side(store: ConversationStore) -> None:
+    first, _ = say(store, "hello", "hi")
+    store.delete_conversation("ada/1")
+    store.import_dialogues([CHAT])
+    (later,) = say(store, "again")
+    numbers = [turn.id for turn in store.turns("telegram/7")]
+    assert first.id + 1 < numbers[0] < numbers[-1] < later.id
 
 
 def test_many_dialogues_of_different_lengths_keep_apart(store: ConversationStore) -> None:
