@@ -42,11 +42,13 @@ def retrain(
     try:
         from seq2seq import retraining
         from seq2seq.collecting import collect
+        from seq2seq.evaluation.retraining_report import remove_pages
     except ImportError as error:
         raise MissingExtraError(
             f"retraining needs the extra `train` ({error.name} is missing): pip install 'backchat[train]'"
         ) from error
     store, registry = open_store(settings), open_registry(settings)
+    remove_pages(settings.runs_dir, lambda moment: bool(store.provenance.erased_turn_ids(moment)))
     report = IntakeReport()
     exchanges = list(exchanges_to_learn(store, settings, report))
     store.close()
