@@ -32,8 +32,8 @@ _STYLE = Style.from_dict(
     }
 )
 _HELP = (
-    "a accept  r reject  e edit  u undo  t trust person  b block person  w neither  ←→ move  "
-    "f which  o only this person  / search  q leave"
+    "a accept  r reject  e edit  u undo    t trust person  b block  w neither\n"
+    "← → move  f kind  o only this person  / search  q leave"
 )
 
 
@@ -51,6 +51,7 @@ class ReviewScreen:
             BufferControl(self._line, input_processors=[BeforeInput(lambda: f"{self._asked}: ")]),
             height=Dimension(min=1, max=5),
             wrap_lines=True,
+            dont_extend_height=True,
         )
         layout = HSplit(
             [
