@@ -183,9 +183,10 @@ def _progress() -> Iterator[OnProgress]:
 def _print_tables(results: Sequence[Result], probed: Probes | None, talks: SelfChat | None) -> None:
     from seq2seq.evaluation.summary import (
         DIFFERENCE_HEADINGS,
-        behaviour_rows,
         difference_rows,
         headline_rows,
+        probe_rows,
+        self_chat_rows,
         short_name,
         text_rows,
     )
@@ -198,8 +199,10 @@ def _print_tables(results: Sequence[Result], probed: Probes | None, talks: SelfC
         for comparison in result.comparisons:
             title = f"{comparison.second.model}, {comparison.second.strategy}, compared on {name}"
             _print_table(title, ["", *DIFFERENCE_HEADINGS], difference_rows(comparison))
-    if rows := behaviour_rows(probed, talks):
-        _print_table("behaviour", ["", ""], rows)
+    if probed is not None:
+        _print_table("probes", ["", ""], probe_rows(probed))
+    if talks is not None:
+        _print_table("talks with itself", ["", ""], self_chat_rows(talks))
 
 
 def _print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -79,7 +79,7 @@ def interval_chart(
             f'<div class="bar"><span class="both"><u style="left:50%"></u><i class="c{place}" '
             f'style="left:{_place(one.low, reach)};width:{_share(one.high - one.low, 2 * reach)}"></i>'
             f'<s class="c{place}" style="left:{_place(one.value, reach)}"></s></span>'
-            f"<b>{format(one.value, '+' + spelled)}</b></div>"
+            f"<b>{format(one.value + 0.0, '+' + spelled)}</b></div>"
             for place, (_, intervals) in enumerate(series, start=1)
             if (one := intervals[number]) is not None
         ]

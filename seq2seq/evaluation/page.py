@@ -24,7 +24,7 @@ figure, .card { background: var(--card); border: 1px solid var(--line); border-r
 figcaption { font-weight: 600; margin-bottom: .6rem; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr)); gap: 0 1rem;
   align-items: start; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .7rem; margin: 1rem 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8rem, 1fr)); gap: .7rem; margin: 1rem 0; }
 .tiles div { background: var(--card); border: 1px solid var(--line); border-radius: .7rem; padding: .7rem .9rem; }
 .tiles b { display: block; font-size: 1.45rem; line-height: 1.2; font-variant-numeric: tabular-nums; }
 .tiles span { color: var(--soft); font-size: .82rem; line-height: 1.35; display: block; }
@@ -32,7 +32,8 @@ figcaption { font-weight: 600; margin-bottom: .6rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; width: 100%; }
 th, td { padding: .28rem 0 .28rem 1rem; border-bottom: 1px solid var(--line); vertical-align: top; text-align: right;
   white-space: nowrap; }
-th { font-weight: 600; } th:first-child, td:first-child { text-align: left; padding-left: 0; }
+th { font-weight: 600; } th:first-child, td:first-child { text-align: left; padding-left: 0;
+  white-space: normal; }
 tbody tr:last-child td { border-bottom: 0; }
 .texts th, .texts td { text-align: left; white-space: normal; } .texts .count { text-align: right; }
 .made { margin: .5rem 0 0; } .made summary { list-style: none; cursor: pointer; color: var(--soft); font-size: .78rem;
@@ -65,7 +66,7 @@ tbody tr:last-child td { border-bottom: 0; }
 .others { display: grid; grid-template-columns: auto 1fr; gap: .1rem .7rem; margin: 0 0 .3rem; font-size: .85rem; }
 .others dt { color: var(--soft); } .others dd { margin: 0; }
 @media (max-width: 34rem) { .bars { grid-template-columns: 1fr; gap: .15rem; } .bars dd { margin-bottom: .5rem; }
-  figure, .card { padding: .7rem .8rem .5rem; } }
+  figure, .card { padding: .7rem .8rem .5rem; } th, td { padding-left: .6rem; font-size: .85rem; } }
 """
 
 

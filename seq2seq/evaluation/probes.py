@@ -13,7 +13,7 @@ from seq2seq.evaluation.likelihood import OnProgress
 from seq2seq.evaluation.metrics import is_unspaced, words
 from seq2seq.evaluation.probe_prompts import Prompts
 from seq2seq.persona import NOBODY, Persona
-from seq2seq.predictor import Predictor
+from seq2seq.predictor import Candidate, Predictor
 from seq2seq.profanity import ProfanityNet
 
 _CHUNK = 64
@@ -24,7 +24,7 @@ class FactAnswers:
     """The three answers about one fact in one talk, in the order of asking.
 
     ``agreements`` of three pairs say the same: they share a word that carries meaning and stands in neither
-    question. ``answered`` of the three answers have such a word at all.
+    question, or state one fact of the persona file. ``answered`` of the three answers have such a word, or state one.
     """
 
     fact: str
@@ -123,7 +123,7 @@ def probe_consistency(
 ) -> Consistency:
     """Ask for name, age, home, job and likes three ways in one talk, ``talks`` times with different seeds."""
     contexts = [list(prompts.greeting) for _ in range(talks)]
-    answers: list[dict[str, list[str]]] = [{fact: [] for fact in prompts.facts} for _ in range(talks)]
+    answers: list[dict[str, list[Candidate | None]]] = [{fact: [] for fact in prompts.facts} for _ in range(talks)]
     questions = [(fact, ways[way]) for way in range(3) for fact, ways in prompts.facts.items()]
     for number, (fact, question) in enumerate(questions):
         on_progress("consistency probes", number, len(questions))
@@ -132,8 +132,8 @@ def probe_consistency(
         seeds = [seed + talk * len(questions) + number for talk in range(talks)]
         found = predictor.predict(contexts, decoding, seeds, persona)
         for talk, candidates in enumerate(found):
-            reply = candidates[0].text if candidates else ""
-            contexts[talk].append(reply or "...")
+            reply = candidates[0] if candidates else None
+            contexts[talk].append(reply.text if reply else "...")
             answers[talk][fact].append(reply)
     on_progress("consistency probes", len(questions), len(questions))
     return Consistency(
@@ -141,12 +141,18 @@ def probe_consistency(
     )
 
 
-def compare_answers(prompts: Prompts, fact: str, answers: Sequence[str]) -> FactAnswers:
-    """Count which pairs of answers to the questions about a fact share a word of meaning."""
+def compare_answers(prompts: Prompts, fact: str, answers: Sequence[Candidate | None]) -> FactAnswers:
+    """Count which pairs of answers to the questions about a fact share a word of meaning, or state one fact."""
     asked = {word for question in prompts.facts[fact] for word in words(question)}
-    meanings = [frozenset(words(answer)) - prompts.empty_words - asked for answer in answers]
-    agreements = sum(not one.isdisjoint(other) for one, other in combinations(meanings, 2))
-    return FactAnswers(fact, tuple(answers), agreements, sum(map(bool, meanings)))
+    texts = [answer.text if answer else "" for answer in answers]
+    stated = [answer.fact if answer else None for answer in answers]
+    meanings = [frozenset(words(text)) - prompts.empty_words - asked for text in texts]
+    agreements = sum(
+        not meanings[one].isdisjoint(meanings[other]) or (stated[one] is not None and stated[one] == stated[other])
+        for one, other in combinations(range(len(answers)), 2)
+    )
+    answered = sum(bool(meaning) or named is not None for meaning, named in zip(meanings, stated, strict=True))
+    return FactAnswers(fact, tuple(texts), agreements, answered)
 
 
 def probe_safety(

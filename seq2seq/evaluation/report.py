@@ -27,9 +27,10 @@ from seq2seq.evaluation.summary import (
     DIFFERENCE_HEADINGS,
     DIFFERENCES,
     LOWER_IS_BETTER,
-    behaviour_rows,
     difference_rows,
     headline_rows,
+    probe_rows,
+    self_chat_rows,
     short_name,
     text_rows,
     verdict_shares,
@@ -228,12 +229,11 @@ def _replies(report: Report) -> str:
 
 
 def _length_shares(sample: ReplySample) -> tuple[list[str], list[Series]]:
-    labels = [*map(str, _LENGTHS[:-1]), f"{_LENGTHS[-1]}+"]
     series = []
     for name, texts in (("model", sample.replies), ("people", sample.responses)):
         counts = Counter(max(n for n, low in enumerate(_LENGTHS) if low <= len(words(text))) for text in texts)
         series.append(Series(name, [counts[n] / len(texts) for n in range(len(_LENGTHS))]))
-    return labels, series
+    return list(map(str, _LENGTHS)), series
 
 
 def _comparisons(report: Report) -> str:
@@ -241,25 +241,30 @@ def _comparisons(report: Report) -> str:
     for name, result in zip(report.names, report.results, strict=True):
         if not result.comparisons:
             continue
-        first = _spelled(result.first)
-        caption = f"How much better {first} is, with 95 % intervals: right of the line it wins; {name}"
-        parts.append(figure(caption, _advantages(result.comparisons), report.command))
-        for comparison in result.comparisons:
-            heading = ["", first, _spelled(comparison.second), *DIFFERENCE_HEADINGS[2:]]
-            caption = f"{first} and {_spelled(comparison.second)} on {name}"
-            parts.append(figure(caption, table(heading, difference_rows(comparison)), report.command))
+        strategies_only = all(one.second.model == result.first.model for one in result.comparisons)
+        first, *others = (
+            one.strategy if strategies_only else f"{one.model}, {one.strategy}"
+            for one in (result.first, *(comparison.second for comparison in result.comparisons))
+        )
+        caption = f"How much better {first} is, with 95 % intervals, on {name}: right of the line it wins"
+        parts.append(figure(caption, _advantages(result.comparisons, others), report.command))
+        for comparison, other in zip(result.comparisons, others, strict=True):
+            rows = difference_rows(comparison, (first, other))
+            shown = table(["", first, other, *DIFFERENCE_HEADINGS[2:]], rows)
+            parts.append(figure(f"{first} and {other} on {name}", shown, report.command))
     return "".join(parts)
 
 
-def _advantages(comparisons: Sequence[Comparison]) -> str:
+def _advantages(comparisons: Sequence[Comparison], names: Sequence[str]) -> str:
     """Draw what the first is better by, in all measures that are shares."""
     keys = [
         key
-        for key, (_, spelled) in DIFFERENCES.items()
-        if spelled.endswith("%") and any(key in comparison.differences for comparison in comparisons)
+        for key in DIFFERENCES
+        if key != "bits_per_byte" and any(key in comparison.differences for comparison in comparisons)
     ]
     series = [
-        (_spelled(one.second), [advantage(key, one.differences.get(key)) for key in keys]) for one in comparisons
+        (name, [advantage(key, one.differences.get(key)) for key in keys])
+        for name, one in zip(names, comparisons, strict=True)
     ]
     return interval_chart([DIFFERENCES[key][0] for key in keys], series, ".1%")
 
@@ -273,27 +278,26 @@ def advantage(key: str, found: Difference | None) -> Interval | None:
     return Interval(-found.high, -found.difference, -found.low)
 
 
-def _spelled(one: CorpusEvaluation) -> str:
-    return f"{one.model}, {one.strategy}"
-
-
 def _behaviour(report: Report) -> str:
-    rows = behaviour_rows(report.probes, report.talks)
-    if not rows:
-        return ""
-    parts = [figure("Probes by fixed prompts", table(["", ""], rows), report.command)]
     if report.probes is None:
-        return "".join(parts)
-    shares = report.probes.consistency.by_fact()
+        return ""
+    consistency, caught = report.probes.consistency, report.probes.safety.caught[:_MOST_CAUGHT]
+    shares = consistency.by_fact()
     caption = "Each fact is asked three ways in one talk: pairs of answers that agree"
-    parts.append(figure(caption, bar_chart(list(shares), [Series("", list(shares.values()))], ".0%"), report.command))
-    answers = [[fact.fact, *fact.answers, f"{fact.agreements} of 3"] for fact in report.probes.consistency.talks[0]]
-    heading = ["", "first asked", "second", "third", "agree"]
-    shown = [grid(parts), figure("One talk, unedited", table(heading, answers, texts=True), report.command)]
-    if caught := report.probes.safety.caught[:_MOST_CAUGHT]:
-        heading = ["hostile prompt", "caught reply"]
+    parts = [
+        figure("Probes by fixed prompts", table(["", ""], probe_rows(report.probes)), report.command),
+        figure(caption, bar_chart(list(shares), [Series("", list(shares.values()))], ".0%"), report.command),
+    ]
+    answers = [[fact.fact, *fact.answers, f"{fact.agreements} of 3"] for fact in consistency.talks[0]]
+    asked = table(["", "first asked", "second", "third", "agree"], answers, texts=True)
+    shown = [grid(parts), figure("One talk, unedited", asked, report.command)]
+    if caught:
         shown.append(
-            figure("Replies that the profanity net caught", table(heading, caught, texts=True), report.command)
+            figure(
+                "Replies that the profanity net caught",
+                table(["hostile prompt", "caught reply"], caught, texts=True),
+                report.command,
+            )
         )
     return "".join(shown)
 
@@ -309,14 +313,16 @@ def _samples(report: Report) -> str:
     cards = []
     for sample in report.samples:
         said = sample.replies[report.decoding.strategy]
-        bots = [number % 2 == 1 for number in range(len(sample.context))]
         others = "".join(
             f"<dt>{escape(strategy)}</dt><dd>{escape(reply)}</dd>"
             for strategy, reply in sample.replies.items()
             if strategy != report.decoding.strategy
         )
-        turns = talk([*sample.context, said], [*bots, True])
-        cards.append(f'<div class="card">{turns}<dl class="others">{others}</dl></div>')
+        under = (
+            f'<dl class="others">{others}</dl>' if not sample.is_fact else '<p class="soft">from the persona file</p>'
+        )
+        bots = [number % 2 == 1 for number in range(len(sample.context))]
+        cards.append(f'<div class="card">{talk([*sample.context, said], [*bots, True])}{under}</div>')
     return f"<p>{escape(text)}</p>{grid(cards)}"
 
 
@@ -328,4 +334,5 @@ def _talks(report: Report) -> str:
         f'<div class="card">{talk(turns, [number % 2 == 1 for number in range(len(turns))])}</div>' for turns in shown
     ]
     text = f"The first line is given; the model says all the others. The first {len(shown)} talks, unedited."
-    return f"<p>{text}</p>{grid(cards)}"
+    rows = figure("All talks", table(["", ""], self_chat_rows(report.talks)), report.command)
+    return f"<p>{text}</p>{grid([*cards, rows])}"

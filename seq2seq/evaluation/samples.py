@@ -12,10 +12,14 @@ from seq2seq.predictor import Predictor
 
 @dataclass(frozen=True)
 class Sample:
-    """A context, and the reply of each strategy, by name; empty where every candidate was refused."""
+    """A context, and the reply of each strategy, by name; empty where every candidate was refused.
+
+    ``is_fact`` where the persona file replies, and no strategy.
+    """
 
     context: tuple[str, ...]
     replies: Mapping[str, str]
+    is_fact: bool = False
 
 
 def reply_to_prompts(
@@ -30,12 +34,17 @@ def reply_to_prompts(
     seeds = [seed + number for number in range(len(prompts))]
     columns = {
         strategy: [
-            candidates[0].text if candidates else ""
+            candidates[0] if candidates else None
             for candidates in predictor.predict(prompts, decoding.with_changes(strategy=strategy), seeds, persona)
         ]
         for strategy in strategies
     }
-    return [
-        Sample(prompt, {strategy: column[number] for strategy, column in columns.items()})
-        for number, prompt in enumerate(prompts)
-    ]
+    samples = []
+    for number, prompt in enumerate(prompts):
+        said = {strategy: column[number] for strategy, column in columns.items()}
+        replies: dict[str, str] = {
+            strategy: candidate.text if candidate else "" for strategy, candidate in said.items()
+        }
+        is_fact = any(candidate is not None and candidate.fact is not None for candidate in said.values())
+        samples.append(Sample(prompt, replies, is_fact))
+    return samples

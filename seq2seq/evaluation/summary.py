@@ -111,41 +111,39 @@ def verdict_shares(evaluation: CorpusEvaluation, key: str) -> tuple[float | None
     return model, people
 
 
-def difference_rows(comparison: Comparison) -> Rows:
-    """Return a row a measure: first, second, difference, its 95 % interval, and which is clearly better."""
+def difference_rows(comparison: Comparison, names: tuple[str, str] = ("first", "second")) -> Rows:
+    """Return a row a measure: first, second, difference, its 95 % interval, and which is clearly better, by name."""
     rows = []
     for key, (label, spelled) in DIFFERENCES.items():
         if (one := comparison.differences.get(key)) is not None:
             values = (one.first, one.second, one.difference)
             interval = f"{one.low:+{spelled}} to {one.high:+{spelled}}"
             first, second, difference = (_spell(value, spelled) for value in values)
-            better = "second" if (one.difference < 0) == (key in LOWER_IS_BETTER) else "first"
+            better = names[(one.difference < 0) == (key in LOWER_IS_BETTER)]
             rows.append([label, first, second, difference, interval, better if one.is_clear else ""])
     return rows
 
 
-def behaviour_rows(probes: Probes | None, talks: SelfChat | None) -> Rows:
-    """Return a row a measure of the probes and of self-chat."""
-    rows = []
-    if probes is not None:
-        consistency, safety = probes.consistency, probes.safety
-        rows += [
-            ["answers about itself that agree", _spell(consistency.agreement_share, ".1%")],
-            ["answers that say anything", _spell(consistency.answered_share, ".1%")],
-            ["caught replies to hostile prompts", f"{len(safety.caught)} of {safety.replies:,}"],
-        ]
-    if talks is not None:
-        rows += [
-            ["self-chat: turns said before", _spell(talks.echo_share, ".1%")],
-            ["self-chat: talks that end in a circle", _spell(talks.dead_share, ".1%")],
-        ]
-        rows += [
-            [f"self-chat: {label}", _spell(getattr(talks.measures, key), spelled)]
-            for key, label, spelled in _TEXT_MEASURES
-        ]
-        shares = talks.verdict.as_dict() if talks.verdict else {}
-        rows += [[f"self-chat: {label}", _spell(shares[key], ".1%")] for key, label in _VERDICTS if key in shares]
-    return rows
+def probe_rows(probes: Probes) -> Rows:
+    """Return a row a measure of the probes."""
+    consistency, safety = probes.consistency, probes.safety
+    return [
+        ["answers about itself that agree", _spell(consistency.agreement_share, ".1%")],
+        ["answers that say anything", _spell(consistency.answered_share, ".1%")],
+        ["caught replies to hostile prompts", f"{len(safety.caught)} of {safety.replies:,}"],
+    ]
+
+
+def self_chat_rows(talks: SelfChat) -> Rows:
+    """Return a row a measure of talks with itself: those of whole talks, then those of single replies."""
+    rows = [
+        ["talks", f"{len(talks.conversations)}"],
+        ["turns said before in their talk", _spell(talks.echo_share, ".1%")],
+        ["talks that end in a circle", _spell(talks.dead_share, ".1%")],
+    ]
+    rows += [[label, _spell(getattr(talks.measures, key), spelled)] for key, label, spelled in _TEXT_MEASURES]
+    shares = talks.verdict.as_dict() if talks.verdict else {}
+    return rows + [[label, _spell(shares[key], ".1%")] for key, label in _VERDICTS if key in shares]
 
 
 def _spell(value: Any, spelled: str) -> str:

@@ -18,7 +18,7 @@ from seq2seq.corpus import DialogueExchange, exchanges, open_corpus
 from seq2seq.predictor import Predictor
 from seq2seq.registry import Registry
 
-_TERMS = ("forward", "reverse", "repetition", "blandness")
+_TERMS = ("forward", "reverse", "repetition", "blandness", "length")
 _OTHERS = 19
 _CHUNK = 50
 Floats = NDArray[np.float64]
@@ -35,7 +35,15 @@ def main() -> None:
     for name in asked.corpora:
         terms = _terms(predictor, name, asked.contexts, np.random.default_rng(asked.seed))
         decoding = predictor.decoding
-        has = np.array([1.0, decoding.reverse_weight, -decoding.repetition_weight, -decoding.blandness_weight])
+        has = np.array(
+            [
+                1.0,
+                decoding.reverse_weight,
+                -decoding.repetition_weight,
+                -decoding.blandness_weight,
+                decoding.length_weight,
+            ]
+        )
         fitted = fit(terms)
         figures = {
             "corpus": name,
@@ -43,8 +51,8 @@ def main() -> None:
             "fitted": dict(zip(_TERMS, (fitted / fitted[0]).round(3).tolist(), strict=True)),
             "hits_fitted": hits(terms, fitted),
             "hits_by_the_model": hits(terms, has),
-            "hits_forward": hits(terms, np.array([1.0, 0, 0, 0])),
-            "hits_reverse": hits(terms, np.array([0, 1.0, 0, 0])),
+            "hits_forward": hits(terms[:, :, :1], np.ones(1)),
+            "hits_reverse": hits(terms[:, :, 1:2], np.ones(1)),
         }
         print(json.dumps(figures))
 
@@ -87,7 +95,7 @@ def _terms(predictor: Predictor, corpus: str, count: int, generator: np.random.G
         part = chosen[start : start + _CHUNK]
         candidates = [[exchange.response, *_others(exchange, chosen, generator)] for exchange in part]
         judged = predictor.judge([exchange.context for exchange in part], candidates)
-        rows += [[(t.forward, t.reverse, t.repetition, t.blandness) for t in row] for row in judged]
+        rows += [[tuple(getattr(terms, name) for name in _TERMS) for terms in row] for row in judged]
     return np.array(rows)
 
 

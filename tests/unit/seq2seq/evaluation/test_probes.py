@@ -30,24 +30,34 @@ class Parrot:
         return found
 
 
+def said(*texts: str, fact: str | None = None) -> list[Candidate]:
+    return [Candidate(text, (1,), -1.0, -1.0, fact=fact) for text in texts]
+
+
 def ignore(what: str, done: int, total: int) -> None:
     assert 0 <= done <= total
 
 
 def test_answers_agree_when_they_share_a_word_of_meaning() -> None:
-    found = compare_answers(ENGLISH, "name", ["My name is Robin.", "You can call me Robin!", "I'm Alex."])
+    found = compare_answers(ENGLISH, "name", said("My name is Robin.", "You can call me Robin!", "I'm Alex."))
     assert (found.agreements, found.answered) == (1, 3)
 
 
 def test_words_of_the_question_are_no_answer() -> None:
-    found = compare_answers(ENGLISH, "job", ["What do you do?", "I don't know.", "It is my job."])
+    found = compare_answers(ENGLISH, "job", said("What do you do?", "I don't know.", "It is my job."))
     assert (found.agreements, found.answered) == (0, 0)
+
+
+def test_answers_that_state_one_fact_agree_whatever_their_words() -> None:
+    stated = said("My job is talking.", "I chat.", fact="job")
+    found = compare_answers(ENGLISH, "job", [*stated, None])
+    assert (found.agreements, found.answered) == (1, 2)
 
 
 def test_shares_are_of_pairs_and_of_answers() -> None:
     talk = (
-        compare_answers(ENGLISH, "name", ["Robin", "Robin", "Robin"]),
-        compare_answers(ENGLISH, "age", ["I am 30.", "I am 31.", "No idea"]),
+        compare_answers(ENGLISH, "name", said("Robin", "Robin", "Robin")),
+        compare_answers(ENGLISH, "age", said("I am 30.", "I am 31.", "No idea")),
     )
     found = Consistency((talk,))
     assert found.agreement_share == pytest.approx(3 / 6)
@@ -80,7 +90,7 @@ def test_no_prompt_of_ours_is_caught_itself() -> None:
 
 
 def test_chinese_answers_agree_by_character() -> None:
-    found = compare_answers(CHINESE, "name", ["我叫小明。", "叫我小明吧。", "我不知道。"])
+    found = compare_answers(CHINESE, "name", said("我叫小明。", "叫我小明吧。", "我不知道。"))
     assert (found.agreements, found.answered) == (1, 2)
 
 
