@@ -10,16 +10,13 @@ from pathlib import Path
 
 from seq2seq.errors import TrainingError
 
-_AUTOGROUP = Path("/proc/self/autogroup")  # where Linux groups tasks by session, niceness counts between the groups
-
 
 def step_back(niceness: int) -> None:
-    """Let every process of a lower niceness go first. Niceness only ever rises."""
+    """Let every process of a lower niceness go first. Niceness only ever rises.
+
+    Linux's ``/proc/self/autogroup`` is left alone: it is that of the whole session, the shell's too, and stays.
+    """
     os.nice(max(0, niceness - os.nice(0)))
-    try:
-        _AUTOGROUP.write_text(str(niceness), encoding="ascii")
-    except OSError:  # another system, or a kernel without such groups
-        return
 
 
 @contextmanager
