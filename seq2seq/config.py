@@ -71,7 +71,7 @@ class DecodingConfig:
 
     strategy: Strategy = "rank"
     style: Style = "none"
-    temperature: float = 0.8
+    temperature: float = 0.75
     top_k: int = 0
     top_p: float = 0.95
     min_p: float = 0.0
@@ -90,10 +90,10 @@ class DecodingConfig:
     max_tokens: int = 40
     stop: tuple[str, ...] = ()
     blocklist: tuple[str, ...] = ()
-    reverse_weight: float = 0.8
+    reverse_weight: float = 1.0
     repetition_weight: float = 0.5
     blandness_weight: float = 0.9
-    length_weight: float = 0.0
+    length_weight: float = 0.25
 
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:

@@ -320,7 +320,7 @@ class Predictor:
         text = self.tokenizer.decode(token_ids)
         for mark in filter(None, stop):
             text = text.partition(mark)[0]
-        return " ".join(text.split())
+        return " ".join(text.split()).rstrip(_CUT_CHARACTER + " ")
 
     def _growing_text(self, program: Program, decoding: DecodingConfig) -> str:
         """Return what can be shown of an unfinished reply: nothing that its next tokens could still take away."""
@@ -338,12 +338,12 @@ class Predictor:
         return "" if blocked is not None and blocked.search(text) else text
 
     def _allowed(self, hypotheses: Sequence[Hypothesis], decoding: DecodingConfig) -> list[Hypothesis]:
-        """Drop replies that say nothing, or a blocked phrase however it is spelt in tokens."""
+        """Drop replies that say nothing, part of a character, or a blocked phrase however it is spelt in tokens."""
         blocked = _phrase_pattern(decoding.blocklist)
         allowed = []
         for hypothesis in hypotheses:
             text = self._text(hypothesis.token_ids, decoding.stop)
-            if text and not (blocked is not None and blocked.search(text)):
+            if text and _CUT_CHARACTER not in text and not (blocked is not None and blocked.search(text)):
                 allowed.append(hypothesis)
         return allowed
 
