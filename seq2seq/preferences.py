@@ -103,7 +103,8 @@ def fit_weights(differences: Floats, weights: Floats, prior_pairs: float) -> Flo
         curvature = (scaled[:, free].T * (chances * (1 - chances))) @ scaled[:, free]
         found[free] += np.linalg.solve(curvature + prior_pairs * np.eye(len(free)), gradient)
     low, high = np.minimum(weights, -_LARGEST), np.maximum(weights, _LARGEST)
-    return np.clip(found / spread, low, high)
+    bounded: Floats = np.clip(found / spread, low, high)
+    return bounded
 
 
 def _terms(terms: RankTerms) -> Floats:

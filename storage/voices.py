@@ -52,5 +52,5 @@ class Voices:
             .join(ConversationRow, ConversationRow.id == TurnRow.conversation_id)
         )
         with self._session() as session:
-            rows = session.execute(lessons).all()
-        yield from (Said(*row) for row in rows)
+            taught = session.execute(lessons).all()
+        yield from (Said(person, place, text) for person, place, text in taught)
