@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.postgres import postgres_server, postgres_url
+
 if TYPE_CHECKING:
     from tests.builders import PublishedModel
+
+__all__ = ["postgres_server", "postgres_url", "published"]  # fixtures
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("PTB_TIMEDELTA", "true")

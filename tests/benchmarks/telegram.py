@@ -35,7 +35,7 @@ def main() -> None:
         people = range(1, given.chats + 1)
         for person in people:
             server.do("add_person", user=person)
-        with BotProcess(server, Path(folder), "--model", given.model, drafts="false") as bot:
+        with BotProcess(server, Path(folder), model=given.model, drafts="false") as bot:
             bot.start()
             facts = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count(), **vars(given)}
             facts["load_before"] = os.getloadavg()[0]

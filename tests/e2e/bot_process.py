@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -15,13 +16,28 @@ SECRET = "a-webhook-secret-that-nobody-may-see"
 
 
 class BotProcess:
-    """A bot that polls an emulated server, or is called by it, with its own home; logs go to a file there."""
+    """A bot that polls an emulated server, or is called by it, with its own home; logs go to a file there.
+
+    Args:
+        model: None takes the current model of the home.
+        variables: of its environment; ``settings`` are those of the section ``telegram``.
+    """
 
     def __init__(
-        self, server: EmulatorClient, home: Path, *flags: str, token: str | None = None, **settings: object
+        self,
+        server: EmulatorClient,
+        home: Path,
+        *flags: str,
+        token: str | None = None,
+        model: str | None = "echo",
+        is_debugging: bool = False,
+        variables: Mapping[str, str] | None = None,
+        **settings: object,
     ) -> None:
         self.server, self.home, self.token = server, home, token or server.token
-        self._flags, self._log = flags, home / "log"
+        self._flags = (*(() if model is None else ("--model", model)), *flags)
+        self._start = [sys.executable, "-m", "scripts", *["--debug"] * is_debugging, "telegram"]
+        self._log = home / "log"
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("BACKCHAT_")}
         self._environment |= {
             "BACKCHAT_HOME": str(home),
@@ -33,6 +49,7 @@ class BotProcess:
             "BACKCHAT_TELEGRAM__GROUP_PER_MINUTE": "0",
             "BACKCHAT_TELEGRAM__WEBHOOK_SECRET": SECRET,
             **{f"BACKCHAT_TELEGRAM__{name.upper()}": str(value) for name, value in settings.items()},
+            **(variables or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -52,8 +69,8 @@ class BotProcess:
     def start(self, *, is_up: bool = True) -> BotProcess:
         """Start; waits until the bot is up, unless told otherwise."""
         seen = self.log().count(" is up, ")
-        command = [sys.executable, "-m", "scripts", "telegram", "--model", "echo", *self._flags]
         with self._log.open("ab") as log:
+            command = [*self._start, *self._flags]
             self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
         if is_up:
             wait_for(lambda: self.log().count(" is up, ") > seen or not self.is_running, f"a bot: {self.log()}")
@@ -64,6 +81,11 @@ class BotProcess:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def process_list_entry(self) -> bytes:
+        """Return what anybody sees of it in the list of processes."""
+        return Path(f"/proc/{self.pid}/cmdline").read_bytes()
 
     @property
     def is_running(self) -> bool:

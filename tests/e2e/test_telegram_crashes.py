@@ -14,6 +14,8 @@ from tests.e2e.bot_process import BotProcess
 from tests.emulator.client import EmulatorClient, wait_for
 
 ADA = 1001
+NOTED = """SELECT sent_messages.chat FROM sent_messages JOIN outbox ON outbox.id = outgoing_id
+WHERE update_id IS NULL"""
 
 
 @pytest.fixture
@@ -58,10 +60,10 @@ def test_kills_in_the_middle_of_forty_messages_lose_nothing(server: EmulatorClie
         assert bot.terminate() == 0
 
 
-def test_a_way_that_drops_and_fails_loses_nothing(server: EmulatorClient, tmp_path: Path) -> None:
+def test_a_way_that_is_slow_drops_and_fails_loses_nothing(server: EmulatorClient, tmp_path: Path) -> None:
     said = [f"message {number}" for number in range(20)]
     with BotProcess(server, tmp_path) as bot:
-        server.do("set_faults", seed=3, bad_gateway=0.2, dropped_before=0.15)
+        server.do("set_faults", seed=3, bad_gateway=0.2, dropped_before=0.15, delay_s=0.02)
         bot.start()
         server.do("say_many", said=[[ADA, text] for text in said])
         assert_all_answered(server, bot, said, kills=0)
@@ -124,3 +126,30 @@ def test_updates_that_come_again_are_known(server: EmulatorClient, tmp_path: Pat
         server.say(ADA, "three")
         assert server.wait_for_texts(3, ADA) == ["one", "two", "three"]
         assert bot.terminate() == 0
+
+
+def test_a_kill_in_the_middle_of_a_broadcast_doubles_nothing_that_was_noted(
+    server: EmulatorClient, tmp_path: Path
+) -> None:
+    people = list(range(8001, 8031))
+    for person in people:
+        server.do("add_person", user=person)
+    with BotProcess(server, tmp_path, admins=ADA) as bot:
+        bot.start()
+        server.do("say_many", said=[[person, "hello"] for person in [*people, ADA]])
+        server.wait_for_texts(len(people) + 1)
+        server.do("set_faults", delay_s=0.2, methods=["sendMessage"])
+        server.say(ADA, "/broadcast Hear, hear!")
+        wait_for(lambda: server.texts().count("Hear, hear!") >= 5, "the first of a broadcast")
+        bot.kill()
+        server.do("set_faults")
+        noted = {int(str(chat)) for (chat,) in rows(bot, NOTED)}
+        bot.start()
+        wait_for(lambda: all("Hear, hear!" in server.texts(person) for person in people), "the whole broadcast")
+        wait_for(
+            lambda: rows(bot, "SELECT count(*) FROM outbox WHERE state = 'waiting'") == [(0,)], "an empty outbox"
+        )
+        assert bot.terminate() == 0
+        heard = Counter({person: server.texts(person).count("Hear, hear!") for person in [*people, ADA]})
+        assert {person: heard[person] for person in noted} == dict.fromkeys(noted, 1)
+        assert all(count <= 2 for count in heard.values())

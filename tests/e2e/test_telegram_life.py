@@ -102,7 +102,7 @@ def test_a_reply_that_takes_for_ever_does_not_hold_up_the_end(server: EmulatorCl
         wait_for(lambda: server.calls("sendChatAction"), "typing")
         wait_for(lambda: server.calls("sendMessageDraft"), "a draft")
         assert bot.terminate(patience_s=10) == 0
-        bot._flags = ()
+        bot._flags = ("--model", "echo")
         bot.start(is_up=False)
         server.wait_for_texts(1, ADA)
         assert bot.terminate() == 0
@@ -154,3 +154,33 @@ def test_the_doctor_says_whether_privacy_mode_is_on(server: EmulatorClient, tmp_
         )
         assert said in doctor.stdout
         assert token.partition(":")[2] not in doctor.stdout + doctor.stderr
+
+
+def test_at_the_level_debug_neither_secrets_nor_words_are_logged(server: EmulatorClient, tmp_path: Path) -> None:
+    """``BotProcess`` looks through every file for the secrets, the log among them."""
+    with BotProcess(server, tmp_path, is_debugging=True) as bot:
+        server.do("set_faults", seed=1, bad_gateway=0.3)
+        bot.start()
+        assert server.token.encode() not in bot.process_list_entry
+        server.do("say_many", said=[[ADA, text] for text in ("a secret thought", "/export", "/privacy", "/nonsense")])
+        server.wait_for_texts(3, ADA)
+        assert bot.terminate() == 0
+        assert " DEBUG " in bot.log()
+        assert "secret thought" not in bot.log()
+
+
+def test_postgresql_can_be_the_memory(server: EmulatorClient, tmp_path: Path, postgres_url: str) -> None:
+    people = list(range(7001, 7006))
+    for person in people:
+        server.do("add_person", user=person)
+    with BotProcess(server, tmp_path, "--echo-delay-ms", "40", variables={"BACKCHAT_DATABASE": postgres_url}) as bot:
+        bot.start()
+        server.do("say_many", said=[[person, str(number)] for number in range(4) for person in people])
+        server.wait_for_texts(6)
+        bot.kill()
+        bot.start()
+        for person in people:
+            wait_for(lambda person=person: set(server.texts(person)) == set("0123"), "all answers")
+            assert list(dict.fromkeys(server.texts(person))) == list("0123")
+        assert bot.terminate() == 0
+    assert not list(tmp_path.glob("*.db"))

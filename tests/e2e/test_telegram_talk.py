@@ -208,6 +208,19 @@ def test_a_group_is_answered_only_when_it_speaks_to_the_bot(server: EmulatorClie
     assert "just talk" not in json.dumps(exported(server, ada))
 
 
+def test_in_privacy_mode_a_group_is_answered_by_command_and_reply(
+    server: EmulatorClient, ada: int, group: int
+) -> None:
+    """The server keeps the rest to itself then, mentions among it."""
+    server.do("configure", reads_all=False)
+    server.say(ada, "@emulated_bot do you hear me?", chat=group)
+    server.say(ada, "just talk", chat=group)
+    assert answer(server, ada, "/start@emulated_bot", chat=group).startswith("Hello! Here I answer")
+    number = server.sent(group)[0]["message_id"]
+    assert answer(server, ada, "and you?", chat=group, reply_to=number) == "and you?"
+    server.do("configure", reads_all=True)
+
+
 def test_threads_of_a_group_are_conversations_of_their_own(server: EmulatorClient, ada: int) -> None:
     server.do("add_chat", chat=FORUM, is_forum=True)
     for thread in (7, 8):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,6 +89,25 @@ def test_a_killed_webhook_loses_nothing(server: EmulatorClient, tmp_path: Path, 
         assert len(server.texts(ADA)) <= len(said) + 1
         assert bot.terminate() == 0
         assert server.do("state")["waiting"] == 0
+
+
+def test_a_webhook_does_tls_by_itself_with_the_files_of_a_certificate(
+    server: EmulatorClient, tmp_path: Path, port: int
+) -> None:
+    """The certificate signs itself, so it is handed to the server, which trusts it from then on."""
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+         "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    url = ("--webhook-url", f"https://127.0.0.1:{port}{PATH}", "--port", str(port))
+    with BotProcess(server, tmp_path, *url, tls_cert=cert, tls_key=key) as bot:
+        bot.start()
+        server.do("say_many", said=[[ADA, str(number)] for number in range(3)])
+        assert server.wait_for_texts(3, ADA) == list("012")
+        assert server.do("state")["last_error"] == ""
+        assert bot.terminate() == 0
 
 
 def test_polling_takes_over_from_a_webhook(server: EmulatorClient, tmp_path: Path, port: int) -> None:

@@ -164,7 +164,8 @@ def set_webhook(server: Emulator, parameters: Parameters, files: dict[str, tuple
     server.world.queue.allow(_json(parameters, "allowed_updates"))
     if parameters.get("drop_pending_updates") == "true":
         server.world.queue.waiting.clear()
-    server.webhook.set(parameters.get("url", ""), secret, int(parameters.get("max_connections", 40)))
+    certificate = files["certificate"][1].decode() if "certificate" in files else None
+    server.webhook.set(parameters.get("url", ""), secret, int(parameters.get("max_connections", 40)), certificate)
     return True
 
 
@@ -176,7 +177,7 @@ def delete_webhook(server: Emulator, parameters: Parameters, files: object) -> b
 
 
 def get_webhook_info(server: Emulator, parameters: Parameters, files: object) -> dict[str, Any]:
-    facts: dict[str, Any] = {"url": server.webhook.url, "has_custom_certificate": False}
+    facts: dict[str, Any] = {"url": server.webhook.url, "has_custom_certificate": server.webhook.has_certificate}
     facts["pending_update_count"] = len(server.world.queue.waiting)
     if server.webhook.last_error:
         facts |= {"last_error_date": int(time.time()), "last_error_message": server.webhook.last_error}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import Any
 
 import httpx
@@ -18,6 +19,7 @@ class Webhook:
 
     def __init__(self, queue: UpdateQueue) -> None:
         self.url, self.secret, self.last_error = "", "", ""
+        self.has_certificate, self._trust = False, ssl.create_default_context()
         self.attempts = 0
         self.repeats = 0  # how many deliveries are made once more although they were taken
         self._queue = queue
@@ -26,7 +28,10 @@ class Webhook:
         self._tasks: set[asyncio.Task[None]] = set()
         self._change = asyncio.Event()
 
-    def set(self, url: str, secret: str, connections: int) -> None:
+    def set(self, url: str, secret: str, connections: int, certificate: str | None = None) -> None:
+        """Deliver to ``url`` from now on; over TLS, trust this certificate alone where one is given."""
+        self.has_certificate = certificate is not None
+        self._trust = ssl.create_default_context(cadata=certificate)
         self.url = self._queue.webhook_url = url
         self.secret, self.last_error = secret, ""
         self._places = asyncio.Semaphore(connections)
@@ -34,27 +39,26 @@ class Webhook:
 
     async def run(self) -> None:
         """Deliver for ever."""
-        async with httpx.AsyncClient(timeout=_DELIVERY_TIMEOUT_S, verify=False, trust_env=False) as client:
-            while True:
-                self._change.clear()
-                if self.url:
-                    self._start_deliveries(client)
-                news = asyncio.ensure_future(self._queue.news())
-                change = asyncio.ensure_future(self._change.wait())
-                await asyncio.wait((news, change), return_when=asyncio.FIRST_COMPLETED)
-                news.cancel()
-                change.cancel()
+        while True:
+            self._change.clear()
+            if self.url:
+                self._start_deliveries()
+            news = asyncio.ensure_future(self._queue.news())
+            change = asyncio.ensure_future(self._change.wait())
+            await asyncio.wait((news, change), return_when=asyncio.FIRST_COMPLETED)
+            news.cancel()
+            change.cancel()
 
-    def _start_deliveries(self, client: httpx.AsyncClient) -> None:
+    def _start_deliveries(self) -> None:
         for update in self._queue.waiting:
             chat = chat_of(update)
             if chat not in self._busy:
                 self._busy.add(chat)
-                task = asyncio.create_task(self._deliver_chat(client, chat))
+                task = asyncio.create_task(self._deliver_chat(chat))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
-    async def _deliver_chat(self, client: httpx.AsyncClient, chat: object) -> None:
+    async def _deliver_chat(self, chat: object) -> None:
         pause = _FIRST_PAUSE_S
         try:
             while self.url:
@@ -62,7 +66,7 @@ class Webhook:
                 if update is None:
                     return
                 async with self._places:
-                    is_taken = await self._deliver(client, update)
+                    is_taken = await self._deliver(update)
                 if is_taken:
                     pause = _FIRST_PAUSE_S
                     if self.repeats > 0:
@@ -75,11 +79,12 @@ class Webhook:
         finally:
             self._busy.discard(chat)
 
-    async def _deliver(self, client: httpx.AsyncClient, update: dict[str, Any]) -> bool:
+    async def _deliver(self, update: dict[str, Any]) -> bool:
         self.attempts += 1
         headers = {"X-Telegram-Bot-Api-Secret-Token": self.secret} if self.secret else {}
         try:
-            answer = await client.post(self.url, json=update, headers=headers)
+            async with httpx.AsyncClient(timeout=_DELIVERY_TIMEOUT_S, verify=self._trust, trust_env=False) as client:
+                answer = await client.post(self.url, json=update, headers=headers)
         except httpx.HTTPError as error:
             self.last_error = f"Connection failed: {type(error).__name__}"
             return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import time_machine
 from sqlalchemy import text
 
 from storage.mailbox import Mailbox
@@ -198,3 +199,15 @@ def test_only_old_updates_that_are_done_are_purged(mailbox: Mailbox) -> None:
     assert mailbox.purge(NOON + timedelta(days=1)) == 1
     assert [u.update_id for u in mailbox.waiting()] == [3]
     assert mailbox.receive([update(1), update(2)]) == [1]
+
+
+def test_a_clock_that_jumps_changes_no_order(store: ConversationStore, mailbox: Mailbox) -> None:
+    """Order is that of numbers; the moments only tell when."""
+    for number, days in enumerate((0, -3, 400, -1)):
+        with time_machine.travel(NOON + timedelta(days=days), tick=False):
+            mailbox.receive([update(number, words=str(number))])
+            outgoing = Outgoing(123456, "7", [f"{number}!"], update_id=number)
+            store.post_exchange("telegram:7", str(number), f"{number}!", record(), outgoing, person=BOB)
+    assert texts_of(store.recent_turns("telegram:7", 9)) == [t for n in range(4) for t in (f"{n}", f"{n}!")]
+    assert [message.parts[0] for message in mailbox.unsent()] == ["0!", "1!", "2!", "3!"]
+    assert store.conversations()[0].updated == NOON + timedelta(days=400)
