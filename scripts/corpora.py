@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,11 @@ from seq2seq.corpus import Corpus, Dialogue
 from seq2seq.corpus import open_corpus as open_named
 from seq2seq.dialogues import DialogueTurn
 from seq2seq.errors import CorpusError
+from seq2seq.provenance import LearnedRound
 
 if TYPE_CHECKING:
     from bot.settings import Settings
+    from storage.records import LoggedExchange
     from storage.store import ConversationStore
 
 _RESPONDER = "response"
@@ -31,14 +34,20 @@ class MemoryCorpus:
         self.name, self._store, self._settings = name, store, settings
 
     def __iter__(self) -> Iterator[Dialogue]:
-        from bot.intake import IntakeReport, exchanges_to_learn
-
-        for exchange in exchanges_to_learn(self._store, self._settings, IntakeReport()):
-            if exchange.is_rejected:
-                continue
+        for exchange in self._exchanges():
             context = [DialogueTurn(f"context {age}", text) for age, text in enumerate(exchange.context)]
             turns = (*context, DialogueTurn(_RESPONDER, exchange.response))
             yield Dialogue(exchange.conversation, "memory", turns, responders=frozenset({_RESPONDER}))
+
+    def learned_round(self, collected: datetime) -> LearnedRound:
+        """List what is in it now, for the model that is trained on it."""
+        return LearnedRound.of(self._exchanges(), collected)
+
+    def _exchanges(self) -> Iterator[LoggedExchange]:
+        from bot.intake import IntakeReport, exchanges_to_learn
+
+        found = exchanges_to_learn(self._store, self._settings, IntakeReport())
+        return (exchange for exchange in found if not exchange.is_rejected)
 
     @cached_property
     def digest(self) -> str:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # the terminal chat looks for its model before it loads what 
 FORMAT = 1
 _REMEDY = "remove the model, and publish or install it again"
 FILES = ("model.safetensors", "tokenizer.json", "config.json", "encoder.onnx", "step.onnx")
-LEARNED = "learned.json"  # which turns of the memory it was trained on; only of retrained models
+LEARNED = "learned.json"  # which turns of a memory it was trained on; only of models that were
 MODEL_ID = re.compile(r"\w[\w.-]{0,99}")
 _LARGEST_JSON_BYTES = 16 * 2**20
 _MOST_PARAMETERS = 2**30

@@ -20,6 +20,7 @@ from seq2seq.errors import CorpusError, TrainingError
 from seq2seq.hardware import choose_device
 from seq2seq.model import Seq2Seq
 from seq2seq.model_files import ModelDir, load_model_dir
+from seq2seq.provenance import FromMemory, LearnedRound, read_learned
 from seq2seq.publishing import load_model, publish_model
 from seq2seq.registry import Registry
 from seq2seq.runs import Run, open_run, start_run
@@ -107,7 +108,12 @@ def train(
         with closing(log):
             trainer = Trainer(model, asked.training, run.folder, log, group)
             result = trainer.fit(data["train"], data["valid"], resume=resumed is not None)
-        return _publish(registry, asked, run, model, result) if group.is_first else None
+        if not group.is_first:
+            return None
+        collected = datetime.fromtimestamp(started, UTC)
+        rounds = [corpus.learned_round(collected) for corpus in corpora if isinstance(corpus, FromMemory)]
+        learned = (*(read_learned(parent) if parent is not None else ()), *rounds)
+        return _publish(registry, asked, run, model, result, learned)
 
 
 def dry_run(request: TrainRequest, open_corpus: OpenCorpus = open_corpus) -> str:
@@ -184,6 +190,7 @@ def _publish(
     run: Run,
     model: Seq2Seq,
     result: TrainingResult,
+    learned: Sequence[LearnedRound],
 ) -> str:
     results = {
         "valid_nll_per_token": result.nll,
@@ -210,6 +217,7 @@ def _publish(
             **{key: run.facts[key] for key in kept},
             "results": results,
         },
+        learned,
     )
 
 

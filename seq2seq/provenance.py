@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from seq2seq.errors import ModelFilesError
 from seq2seq.model_files import LEARNED, ModelDir
@@ -82,6 +82,14 @@ class LearnedRound:
         }
 
 
+@runtime_checkable
+class FromMemory(Protocol):
+    """A corpus that is read from a memory."""
+
+    def learned_round(self, collected: datetime) -> LearnedRound:
+        """Return the list of what is in it now."""
+
+
 def digest_of(context: Sequence[str], response: str, salt: str) -> str:
     """Return the salted digest of an exchange."""
     words = json.dumps([*context, response], ensure_ascii=True).encode()
@@ -95,7 +103,7 @@ def write_learned(folder: Path, rounds: Sequence[LearnedRound]) -> None:
 
 
 def read_learned(model: ModelDir) -> tuple[LearnedRound, ...]:
-    """Return the rounds of retraining that a model went through, oldest first; none of one that was only trained.
+    """Return the rounds of learning from a memory that a model went through, oldest first; often none.
 
     Raises:
         ModelFilesError: the list is damaged, or newer than this program.
@@ -121,9 +129,8 @@ def read_learned(model: ModelDir) -> tuple[LearnedRound, ...]:
 
 
 def has_learned(model: ModelDir) -> bool:
-    """Tell whether a model was trained on a memory, and so on what people wrote to a bot: retrained, or from its URL."""
-    names = [str(corpus.get("name")) for corpus in model.manifest.get("corpora", ()) if isinstance(corpus, dict)]
-    return LEARNED in model.manifest["files"] or any("://" in name for name in names)
+    """Tell whether a model was trained on a memory, and so on what people wrote to a bot."""
+    return LEARNED in model.manifest["files"]
 
 
 def summary(rounds: Sequence[LearnedRound]) -> dict[str, Any]:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from seq2seq.config import DecodingConfig
+from seq2seq.config import PRESETS, DecodingConfig, TrainingConfig
 from seq2seq.errors import ModelFilesError
 from seq2seq.model_files import LEARNED, load_model_dir
+from seq2seq.pipeline import TrainRequest, train
 from seq2seq.provenance import LearnedRound, digest_of, erased_since, models_that_saw, read_learned
 from seq2seq.publishing import publish_model
 from seq2seq.registry import Registry
+from tests.builders import KEEP_ALL, SMALL_TALK, ListCorpus
 from tests.published import publish_tiny
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -64,6 +66,33 @@ def test_the_list_holds_no_words_and_whoever_has_them_finds_them(tmp_path: Path)
 
 def test_the_lists_of_two_models_cannot_be_compared() -> None:
     assert LearnedRound.of([TEA], NOON).digests != LearnedRound.of([TEA], NOON).digests
+
+
+class MemoryLike(ListCorpus):
+    """A corpus that tells which turns it is made of."""
+
+    def learned_round(self, collected: datetime) -> LearnedRound:
+        return LearnedRound.of([RAIN], collected)
+
+
+def test_training_on_a_memory_is_listed_behind_what_the_parent_saw(tmp_path: Path) -> None:
+    registry, parent = published(tmp_path, LearnedRound.of([TEA], NOON))
+    request = TrainRequest(
+        name="more",
+        corpora=("memory",),
+        valid=("memory",),
+        parent=parent,
+        model=PRESETS["tiny"],
+        training=TrainingConfig(updates=1, validations=1, held_out_share=0.0),
+        cleaning=KEEP_ALL,
+        decoding=DecodingConfig(),
+    )
+    corpus = MemoryLike(SMALL_TALK)
+    made = train(request, registry, tmp_path / "runs", tmp_path / "cache", lambda name: corpus)
+    before, after = read_learned(load_model_dir(registry.resolve(made)))
+    assert before.turn_ids == TEA.turn_ids
+    assert after.turn_ids == RAIN.turn_ids
+    assert after.collected > NOON
 
 
 def test_models_that_saw_a_turn_are_found(tmp_path: Path) -> None:
