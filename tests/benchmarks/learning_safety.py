@@ -129,7 +129,7 @@ def forget(asked: argparse.Namespace) -> dict[str, Any]:
             for number in range(200):
                 canary = canaries[number // canary_share]
                 if number % 2:
-                    _say(store, f"secret/{number}", gone, [canary.context, canary.response], number)
+                    _say(store, f"secret/{number // canary_share}", gone, [canary.context, canary.response], number)
                 else:
                     _say(
                         store, f"secret/{number}", gone, ["What did you do?", f"I did number {number} again."], number
