@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ from storage.mailbox import Mailbox
 from storage.records import Outgoing
 from storage.store import ConversationStore
 
+_LOG = logging.getLogger(__name__)
 FRONTEND: Frontend = "telegram"
 EXPORT_FILE = "backchat.json"
 # In a group everybody reads the answer; these tell of what one person said elsewhere, or change it.
@@ -111,8 +113,16 @@ class Desk:
     def _forget(self, message: Message, arguments: str, texts: Texts) -> Said:
         if arguments.lower() != "everything":
             return Said(texts.say("forget_ask"))
+        models = models_that_saw(self._registry, self._store.provenance.turn_ids_of(message.person))
         count = self._store.delete_person(message.person)
-        return Said(texts.say("forgotten", count=count or 0), is_kept=False)
+        said = texts.say("forgotten", count=count or 0)
+        if models:
+            _LOG.warning(
+                "Trained on what was just erased: %s. A new one without it: backchat retrain --from-scratch",
+                ", ".join(models),
+            )
+            said += "\n" + texts.say("forgotten_models", models=", ".join(models))
+        return Said(said, is_kept=False)
 
     def _link(self, message: Message, arguments: str, texts: Texts) -> Said:
         if not arguments:
