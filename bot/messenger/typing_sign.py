@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from telegram import Bot
 from telegram.error import TelegramError
 
-_FIRST_S = 0.3  # what is answered sooner needs no sign
+_FIRST_S = 0.8  # what is answered sooner needs no sign
 _AGAIN_S = 4.0  # clients show it for five seconds
 _DRAFT_S = 2.0
 
