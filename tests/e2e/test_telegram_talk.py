@@ -140,6 +140,7 @@ def test_commands_of_both_tables_work(server: EmulatorClient, ada: int) -> None:
     assert answer(server, ada, "//slash") == "/slash"
     assert answer(server, ada, "/retry") == "/slash"
     assert answer(server, ada, "/save /tmp/x.jsonl").startswith("There is no /save.")
+    assert answer(server, ada, "/set temperature 99").startswith("temperature must be between 0.01 and 10")
 
 
 def test_what_help_says_is_what_is_registered(server: EmulatorClient, ada: int) -> None:
@@ -153,6 +154,10 @@ def test_what_help_says_is_what_is_registered(server: EmulatorClient, ada: int) 
 def test_texts_are_in_the_persons_language(server: EmulatorClient, ada: int) -> None:
     server.do("add_person", user=ada, language="zh-hans")
     assert answer(server, ada, "/start").startswith("你好！")
+    assert answer(server, ada, "/new") == "新的对话开始了。"
+    assert answer(server, ada, "早上好") == "早上好"
+    assert answer(server, ada, "/history") == "你: 早上好\n我: 早上好"
+    assert answer(server, ada, "/undo 0").startswith("/undo 要一个不小于 1 的整数")
 
 
 def test_buttons_rate_remake_and_leaf_through_replies(server: EmulatorClient, ada: int) -> None:
