@@ -35,7 +35,7 @@ from seq2seq.registry import Registry
 from seq2seq.retraining import Settings, retrain
 
 _TEST_SHARE = 0.25  # of a person's dialogues
-_MOST_TESTED = 1000  # exchanges of a person
+_MOST_TESTED = 400  # exchanges of a person
 _MOST_WORDS = 100
 _CONTEXT_TURNS = 3
 _TABLE_COLUMNS = (
