@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 from seq2seq.batching import EpochPlan, exchange_ids
+from seq2seq.interpolation import mean_nll
 from seq2seq.mixing import MemorySet, MixedSet, WeightedExchange
 from seq2seq.tokenizer import BACKWARD
-from tests.builders import SMALL_TALK, dataset_of, tiny_config, tokenizer_for
+from tests.builders import SMALL_TALK, dataset_of, tiny_config, tiny_model, tokenizer_for
 
 TOKENIZER = tokenizer_for(SMALL_TALK)
 CONFIG = tiny_config(TOKENIZER)
@@ -64,3 +65,19 @@ def test_what_is_to_be_unlearned_is_shown_in_its_whole_context_and_never_backwar
     whole, _ = exchange_ids(learned, 0, CONFIG)
     assert batch.source_ids.shape == (20, len(whole))
     assert not torch.any(batch.source_ids[:, 0] == BACKWARD)
+
+
+def test_training_lowers_the_likelihood_of_a_rejected_reply_and_raises_that_of_a_chosen_one() -> None:
+    chosen = MemorySet([WeightedExchange(("Hi!",), "Glad to hear it.")], TOKENIZER, 3)
+    rejected = MemorySet([WeightedExchange(("Hi!",), "Take an umbrella.", -1.0)], TOKENIZER, 3)
+    model = tiny_model(CONFIG)
+    before = mean_nll(model, chosen), mean_nll(model, rejected)
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(12):
+        for exchanges in (chosen, rejected):
+            (batch,) = EpochPlan(exchanges, CONFIG, 1, np.random.default_rng(0)).batches(0, 1)
+            optimizer.zero_grad()
+            model(batch)[0].backward()
+            optimizer.step()
+    assert mean_nll(model, chosen) < before[0]
+    assert mean_nll(model, rejected) > before[1]
