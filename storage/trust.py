@@ -25,6 +25,9 @@ _REPEATED = re.compile(r"(.)\1+")
 _TELLING_BYTES = 15  # a key at least this long is nothing that people say all the time
 _SHORT_FACTOR = 10
 _FEWEST_TO_JUDGE = 5
+_FEWEST_FOR_SLOGANS = 10
+_RUN = 3  # words
+_TELLING_RUN_BYTES = 12  # "I don't know" has fewer
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class TrustConfig:
         new_exchanges: fewer than these, or
         new_days: fewer days with a message, and a person is new.
         max_bad_share: the share of copies, floods and profanity above which a person has low trust.
+        max_slogan_share: the share of a person's messages that may hold the same three words in a row; above it they
+            have low trust. A campaign says one thing in words that differ.
         max_same_of_person: how often the same sentence of one person is learned; ten times that if it is short.
         max_same: how often the same sentence is learned of all; ten times that if it is short.
         max_per_hour: how many responses of one person's hour are learned.
@@ -46,13 +51,14 @@ class TrustConfig:
     new_exchanges: int = 20
     new_days: int = 3
     max_bad_share: float = 0.3
+    max_slogan_share: float = 0.2
     max_same_of_person: int = 3
     max_same: int = 10
     max_per_hour: int = 120
     max_share: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("max_bad_share", "max_share"):
+        for name in ("max_bad_share", "max_slogan_share", "max_share"):
             if not 0.0 < getattr(self, name) <= 1.0:
                 raise StorageError(f"trust.{name} must be in (0, 1], got {getattr(self, name)}")
         for name in ("new_exchanges", "new_days"):
@@ -79,6 +85,7 @@ class _Record:
     days: set[date] = field(default_factory=set)
     hours: Counter[datetime] = field(default_factory=Counter)
     sentences: Counter[int] = field(default_factory=Counter)
+    runs: Counter[int] = field(default_factory=Counter)
     said: list[tuple[list[int], bool]] = field(
         default_factory=list
     )  # the sentences of each, and whether it is profane
@@ -86,6 +93,11 @@ class _Record:
     @property
     def bad_share(self) -> float:
         return self.bad / self.exchanges if self.exchanges else 0.0
+
+    @property
+    def slogan_share(self) -> float:
+        """Return in which share of the messages the commonest run of words stands."""
+        return max(self.runs.values(), default=0) / self.exchanges if self.exchanges else 0.0
 
 
 class Trust:
@@ -123,6 +135,7 @@ class Trust:
             record.exchanges += 1
             record.days.add(exchange.created.date())
             record.hours[_hour(exchange)] += 1
+            record.runs.update(_runs(exchange))
             keys = _sentences(exchange)
             for key in keys:
                 self._sayers[key] += key not in record.sentences
@@ -168,6 +181,12 @@ class Trust:
                 "waits until you have looked"
             )
             return Verdict(False, reason)
+        if record.slogan_share > config.max_slogan_share and record.exchanges >= _FEWEST_FOR_SLOGANS:
+            share = f"{record.slogan_share:.0%}"
+            return Verdict(
+                False,
+                f"{person} has low trust: says the same in {share} of all messages; waits until you have looked",
+            )
         seen = f"{_count(record.exchanges, 'exchange')} on {_count(len(record.days), 'day')}"
         is_new = record.exchanges < config.new_exchanges or len(record.days) < config.new_days
         if config.quarantine and is_new and len(self._records) > 1:
@@ -237,6 +256,15 @@ def _sentences(exchange: LoggedExchange) -> list[int]:
     pieces = {_key(exchange.response)}
     pieces.update(key for piece in _SENTENCE_END.split(exchange.response) if _is_telling(key := _key(piece)))
     return sorted((_draw(piece) & ~1) | _is_telling(piece) for piece in pieces)
+
+
+def _runs(exchange: LoggedExchange) -> set[int]:
+    """Return 64-bit keys of the telling runs of three words of a response; none where the bot said it."""
+    if exchange.origin in ("rated", "retried"):
+        return set()
+    words = exchange.response.split()
+    runs = (_key(" ".join(words[start : start + _RUN])) for start in range(len(words) - _RUN + 1))
+    return {_draw(run) for run in runs if len(run.encode("utf-8", "replace")) >= _TELLING_RUN_BYTES}
 
 
 def _key(text: str) -> str:

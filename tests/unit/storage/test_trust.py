@@ -12,8 +12,22 @@ from storage.records import LoggedExchange, Origin
 from storage.trust import Trust, TrustConfig, Verdict
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-KNOWN = TrustConfig(new_exchanges=0, new_days=0, max_bad_share=1.0, max_share=1.0)
+KNOWN = TrustConfig(new_exchanges=0, new_days=0, max_bad_share=1.0, max_slogan_share=1.0, max_share=1.0)
 SLOGAN = "Buy the golden turnip today!"
+
+
+TALK = (
+    "I was at the lake this morning.",
+    "Nobody answered the phone, so we left.",
+    "It rained the whole way home.",
+    "My sister bakes better bread than the shop.",
+    "Could you bring the ladder back on Sunday?",
+    "The train was late again, of course.",
+    "We painted the fence green in the end.",
+    "That film made me cry twice.",
+    "Too much garlic, if you ask me.",
+    "I start work at seven tomorrow.",
+)
 
 
 def said(
@@ -28,7 +42,8 @@ def said(
 
 def different(count: int) -> list[str]:
     """Return sentences that have nothing in common."""
-    return [f"{first}{second} is what we had for breakfast" for first in "bcdfghklmn" for second in "aeiou"][:count]
+    pairs = [(first, second) for first in "bcdfghklmn" for second in "aeiou"][:count]
+    return [f"{a}{e}lom {e}{a}mir {a}{e}tak suppers" for a, e in pairs]
 
 
 def judge(
@@ -112,7 +127,7 @@ def test_a_flood_is_capped() -> None:
 def test_nobody_is_most_of_what_is_learned_among_more_than_two() -> None:
     config = TrustConfig(new_exchanges=0, new_days=0, max_share=0.5)
     crowd = [*said("telegram:1", *different(5), first=100), *said("telegram:2", *different(5)[::-1], first=200)]
-    loud = said("telegram:3", *[f"{text} in {place}" for text in different(50) for place in ("rome", "oslo")])
+    loud = said("telegram:3", *[f"{text} {place}" for text in different(50) for place in ("rome", "oslo")])
     verdicts = judge([*crowd, *loud], config)
     assert all(verdict.is_trusted for verdict in verdicts[:10])
     assert 3 <= sum(verdict.is_trusted for verdict in verdicts[10:]) <= 20
@@ -142,3 +157,19 @@ def test_the_bots_own_words_do_not_count_as_copies_of_whoever_rated_them() -> No
 def test_a_setting_out_of_range_is_named(name: str, value: float) -> None:
     with pytest.raises(StorageError, match=f"trust.{name} must be"):
         TrustConfig(**{name: value})  # type: ignore[arg-type]
+
+
+def test_who_says_one_thing_in_words_that_differ_waits() -> None:
+    start = ("Hear me:", "Oh,", "Friends,", "Listen, you all:", "Believe me,")
+    end = ("now", "at last", "please", "this week", "tomorrow", "or never")
+    campaign = [f"{first} buy golden turnips {last}!" for first in start for last in end]
+    verdicts = judge([*said("telegram:1", *campaign), *said("telegram:2", *TALK)], TrustConfig(new_exchanges=0))
+    assert set(reasons(verdicts[: len(campaign)])) == {
+        "telegram:1 has low trust: says the same in 100% of all messages; waits until you have looked"
+    }
+    assert reasons(verdicts[len(campaign) :]) == []
+
+
+def test_a_slogan_now_and_then_is_no_campaign() -> None:
+    seldom = [*TALK, *[f"{word} buy golden turnips" for word in ("Now", "Oh")]]
+    assert reasons(judge(said("telegram:1", *seldom), TrustConfig(new_exchanges=0))) == []
