@@ -34,6 +34,7 @@ PROMPT = "> "
 _QUOTES = '"""'
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _FRAME_S = 0.1
+_INDENT = 7 * " "  # of what is chosen from, behind its number
 _MOST_LIVE_ROWS = 8
 _MOST_LIVE_CHARACTERS = 4000
 
@@ -70,7 +71,7 @@ class LineEditor:
         show_hint: prints how to leave, after a Ctrl-C that had nothing to do.
         may_open_editor: tells whether the text may be given to an editor, which writes it to a file.
         talk: what commands are completed from, once it is there.
-        fold: folds text to the width of the screen.
+        fold: folds text to the width of the screen, less some columns.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class LineEditor:
         show_hint: Callable[[], None],
         may_open_editor: Callable[[], bool],
         talk: Callable[[], Talk | None],
-        fold: Callable[[str], list[str]],
+        fold: Callable[[str, int], list[str]],
         history: History,
         has_colors: bool,
     ) -> None:
@@ -94,15 +95,15 @@ class LineEditor:
             message=self._message,
             history=history,
             completer=_CommandCompleter(talk),
-            complete_in_thread=True,
             complete_while_typing=Condition(lambda: self._session.default_buffer.text.startswith("/")),
             key_bindings=self._keys(),
             input_processors=[_WithoutDirection()],
             color_depth=None if has_colors else ColorDepth.DEPTH_1_BIT,
             multiline=True,
+            search_ignore_case=True,
             enable_suspend=True,
             erase_when_done=True,
-            prompt_continuation=lambda width, line, is_soft: "." * (width - 1) + " ",
+            prompt_continuation=lambda width, line, wraps: "" if wraps else "." * (width - 1) + " ",
         )
 
     async def run(self) -> None:
@@ -132,6 +133,12 @@ class LineEditor:
         finally:
             drawing.cancel()
 
+    def complete(self) -> None:
+        """Complete what was typed while the talk was not there yet."""
+        buffer = self._session.default_buffer
+        if buffer.text.startswith("/"):
+            buffer.start_completion()
+
     def offer(self, draft: str) -> None:
         """Give the person a text to change and send, unless they have begun another."""
         buffer = self._session.default_buffer
@@ -157,8 +164,9 @@ class LineEditor:
         def refuse(event: KeyPressEvent) -> None:
             event.app.exit(result=None)
 
+        labels = [f"\n{_INDENT}".join(self._fold(text, len(_INDENT) + 4)) for text in options]
         chooser: ChoiceInput[int | None] = ChoiceInput(
-            message=question, options=list(enumerate(options)), default=0, key_bindings=keys
+            message="\n".join(self._fold(question, 2)), options=list(enumerate(labels)), default=0, key_bindings=keys
         )
         async with in_terminal():
             try:
@@ -170,8 +178,8 @@ class LineEditor:
         """Return what stands before the cursor: while a reply is made, what there is of it, and a turning sign."""
         if not self._activity.is_busy:
             return [("bold", PROMPT)]
-        rows = self._fold(clean_line(self._activity.written[-_MOST_LIVE_CHARACTERS:]))[-_MOST_LIVE_ROWS:]
-        rows += [self._fold(f"{PROMPT}{clean_line(line)}")[0] for line in list(self._activity.waiting)[:3]]
+        rows = self._fold(clean_line(self._activity.written[-_MOST_LIVE_CHARACTERS:]), 1)[-_MOST_LIVE_ROWS:]
+        rows += [self._fold(f"{PROMPT}{clean_line(line)}", 1)[0] for line in list(self._activity.waiting)[:3]]
         frame = _FRAMES[int(time.monotonic() / _FRAME_S) % len(_FRAMES)]
         return [("dim", "".join(f"{row}\n" for row in rows)), ("bold", f"{frame} ")]
 
@@ -223,17 +231,17 @@ class _CommandCompleter(Completer):
         self._talk = talk
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        from bot.commands import COMMANDS  # with all that they command, which the first prompt need not wait for
-
         text, talk = document.text_before_cursor, self._talk()
-        if not text.startswith("/") or "\n" in text:
+        if not text.startswith("/") or "\n" in text or talk is None:
             return
+        from bot.commands import COMMANDS  # loaded with the talk, for which the first prompt does not wait
+
         name, blank, argument = text[1:].partition(" ")
         if not blank:
             for command in COMMANDS.values():
                 if command.name.startswith(name.lower()):
                     yield Completion(command.name, -len(name), display_meta=command.help)
-        elif name in COMMANDS and talk is not None:
+        elif name in COMMANDS:
             for value in COMMANDS[name].values(talk):
                 if value.lower().startswith(argument.lower()):
                     yield Completion(value, -len(argument), display=clean_line(value))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _GRACE_S = 3.0  # what a reply that was told to stop may still take; a database that is locked would take longer
 _HINT = "Ctrl-C once more leaves; so do Ctrl-D and /quit."
+_NO_EDITOR = "Off the record there is no editor: it would write to the disk."
 _UNRECORDED = "Go on without recording?"
 R = TypeVar("R")
 
@@ -52,7 +53,8 @@ class TerminalChat:
         self._open_talk, self._model_id, self._is_recorded = open_talk, model_id, is_recorded
         self._talk: Talk | None = None
         self._console = Console(highlight=False, markup=False, emoji=False)
-        self._history = TypedHistory(history_file) if history_file is not None else None
+        self._history_file = history_file
+        self._history: TypedHistory | None = None
         self._activity = Activity()
         self._stop = threading.Event()  # asked by a reply between its tokens
 
@@ -61,10 +63,15 @@ class TerminalChat:
 
         Raises:
             BotError, Seq2SeqError, StorageError: the talk cannot be opened.
-            SystemExit: SIGTERM ended it; the terminal is as it was.
+            SystemExit: SIGTERM ended it, or the person would not go on without recording.
         """
         record = "This talk is recorded." if self._is_recorded else "Off the record: nothing reaches the disk."
         self._note(f"{clean_line(self._model_id)} speaks. {record} /help shows what else there is.")
+        try:
+            if self._history_file is not None:
+                self._history = TypedHistory(self._history_file)
+        except BotError as error:
+            self._complain(str(error))
         try:
             if self._console.is_dumb_terminal:
                 self._run_plainly()
@@ -78,7 +85,7 @@ class TerminalChat:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        self._arrived, self._is_leaving, self._ended_by = asyncio.Event(), False, 0
+        self._arrived, self._is_leaving, self._exit_code = asyncio.Event(), False, 0
         self._editor = LineEditor(
             self._activity,
             on_line=self._queue,
@@ -90,7 +97,7 @@ class TerminalChat:
             history=self._history or InMemoryHistory(),
             has_colors=not self._console.no_color,
         )
-        loop.add_signal_handler(signal.SIGTERM, self._end, signal.SIGTERM)
+        loop.add_signal_handler(signal.SIGTERM, self._leave, 128 + signal.SIGTERM)
         typing = asyncio.create_task(self._editor.run())
         answering = asyncio.create_task(self._answer_all())
         await asyncio.wait((typing, answering), return_when=asyncio.FIRST_COMPLETED)
@@ -101,13 +108,16 @@ class TerminalChat:
             self._note(f"Not sent: {line}")
         if answering.done():
             answering.result()
-        if self._ended_by:
-            raise SystemExit(128 + self._ended_by)
+        if self._exit_code:
+            raise SystemExit(self._exit_code)
 
     async def _answer_all(self) -> None:
         """Open the talk behind the first prompt; then answer line after line."""
         await self._editor.is_drawn.wait()
-        await self._open()
+        if await self._open():
+            self._editor.complete()
+        else:
+            self._leave(1)
         while not self._is_leaving:
             if self._activity.waiting:
                 await self._answer(self._activity.waiting.popleft())
@@ -115,25 +125,31 @@ class TerminalChat:
                 self._arrived.clear()
                 await self._arrived.wait()
 
-    async def _open(self) -> None:
-        try:
-            async with self._editor.animated():
-                self._use(await asyncio.wrap_future(_in_thread(lambda: self._open_talk(self._is_recorded))))
-        except StorageError as error:
-            problem = f"{error}\n{_UNRECORDED}"
-            if not self._is_recorded or not await self._editor.choose(problem, ["No, leave", "Yes"]):
-                raise
+    async def _open(self) -> bool:
+        """Open the talk; False where it cannot be recorded, and the person would not go on without."""
+        async with self._editor.animated():
+            try:
+                self._use(await asyncio.wrap_future(_in_thread(partial(self._open_talk, self._is_recorded))))
+                return True
+            except StorageError as error:
+                if not self._is_recorded:
+                    raise
+                problem = str(error)
+            await self._editor.print_above(lambda: self._complain(problem))
+            if not await self._editor.choose(_UNRECORDED, ["No, leave", "Yes"]):
+                return False
             self._is_recorded = False
-            self._use(await asyncio.wrap_future(_in_thread(lambda: self._open_talk(False))))
+            self._use(await asyncio.wrap_future(_in_thread(partial(self._open_talk, False))))
+            return True
 
     async def _answer(self, line: str) -> None:
         self._begin()
         async with self._editor.animated():
             await self._editor.print_above(lambda: self._echo(line))
             outcome, problem = await asyncio.wrap_future(_in_thread(partial(self._obey, line)))
+            problem = problem or self._keep(line, outcome)
             self._activity.is_working = False
             await self._editor.print_above(lambda: self._show(outcome, problem))
-        self._keep(line, outcome)
         if outcome.ends:
             self._leave()
         if outcome.draft:
@@ -155,12 +171,8 @@ class TerminalChat:
         else:
             self._activity.waiting.clear()
 
-    def _end(self, number: int) -> None:
-        self._ended_by = number
-        self._leave()
-
-    def _leave(self) -> None:
-        self._is_leaving = True
+    def _leave(self, exit_code: int = 0) -> None:
+        self._is_leaving, self._exit_code = True, self._exit_code or exit_code
         self._stop.set()
         self._arrived.set()
         self._editor.leave()
@@ -169,11 +181,12 @@ class TerminalChat:
         """Tell whether $EDITOR may have the text, which it is given as a file."""
         is_recorded = self._is_recorded if self._talk is None else self._talk.is_recorded
         if not is_recorded:
-            self._editor.print_soon(lambda: self._note("Not off the record: the editor would write to the disk."))
+            self._editor.print_soon(lambda: self._note(_NO_EDITOR))
         return is_recorded
 
-    def _fold(self, text: str) -> list[str]:
-        return [line.plain for line in Text(text).wrap(self._console, max(2, self._console.width - 1))]
+    def _fold(self, text: str, less: int) -> list[str]:
+        """Fold text to the width of the screen, less some columns."""
+        return [line.plain.rstrip() for line in Text(text).wrap(self._console, max(2, self._console.width - less))]
 
     # In a terminal that can do nothing
 
@@ -201,8 +214,7 @@ class TerminalChat:
             finally:
                 signal.signal(signal.SIGINT, before)
                 self._activity.is_working = False
-            self._show(outcome, problem)
-            self._keep(line, outcome)
+            self._show(outcome, problem or self._keep(line, outcome))
             if outcome.ends:
                 return
             draft = outcome.draft or ""
@@ -215,7 +227,7 @@ class TerminalChat:
                 raise
             self._complain(str(error))
             if _ask_plainly(f"{_UNRECORDED} [y/N]").strip().lower() not in ("y", "yes"):
-                raise
+                raise SystemExit(1) from error
             self._is_recorded = False
             self._use(self._open_talk(False))
 
@@ -243,14 +255,19 @@ class TerminalChat:
         except (BotError, Seq2SeqError, StorageError) as error:
             return Outcome(), str(error)
 
-    def _keep(self, line: str, outcome: Outcome) -> None:
-        """Keep a typed line for later sessions, unless it was typed off the record."""
+    def _keep(self, line: str, outcome: Outcome) -> str:
+        """Keep a typed line for later sessions, unless it was typed off the record; returns what went wrong."""
         if self._history is None or self._talk is None:
-            return
-        if outcome.forgotten:
-            forget_typed(self._history.path, outcome.forgotten)
-        if self._talk.is_recorded:
-            self._history.keep(line)
+            return ""
+        try:
+            if outcome.forgotten:
+                forget_typed(self._history.path, outcome.forgotten)
+            if self._talk.is_recorded:
+                self._history.keep(line)
+        except BotError as error:
+            self._history = None  # told once
+            return str(error)
+        return ""
 
     def _echo(self, line: str) -> None:
         rows = clean(line).split("\n")

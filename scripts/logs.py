@@ -191,16 +191,37 @@ def delete(
         typer.confirm(f"Erase {what} for good?", abort=True, err=True)
     with _memory() as store:
         if turn is not None:
+            said = store.turn(turn)
             erased: int | None = store.delete_turn(turn) or None
+            forget_typed_lines([said.text] if said is not None else [])
         elif conversation is not None:
-            erased = len(store.turns(conversation))
-            erased = erased if store.delete_conversation(conversation) else None
+            turns = store.turns(conversation)
+            erased = len(turns) if store.delete_conversation(conversation) else None
+            forget_typed_lines(turn.text for turn in turns)
         elif person is not None:
+            is_here = is_at_this_terminal(store, person)
             erased = store.delete_person(person)
+            forget_typed_lines(before=datetime.now(UTC) if is_here else None)
         else:
             assert before is not None
             erased = store.delete_older_than(before)
+            forget_typed_lines(before=before)
         report_erased(store, what, erased)
+
+
+def is_at_this_terminal(store: ConversationStore, person: str) -> bool:
+    """Tell whether a person is the one whose typed lines the home keeps."""
+    from bot.assembly import terminal_person
+
+    return terminal_person() in store.people.identities(person)
+
+
+def forget_typed_lines(texts: Iterable[str] = (), *, before: datetime | None = None) -> None:
+    """Take what was erased out of the lines typed in the terminal chat, too."""
+    from bot.settings import load_settings
+    from bot.typed_history import forget_typed
+
+    forget_typed(load_settings().history_file, set(texts), before=before)
 
 
 def report_erased(store: ConversationStore, what: str, turns: int | None) -> None:

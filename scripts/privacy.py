@@ -6,12 +6,13 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scripts.logs import report_erased, write_export
+from scripts.logs import forget_typed_lines, is_at_this_terminal, report_erased, write_export
 
 if TYPE_CHECKING:
     from seq2seq.registry import Registry
@@ -46,7 +47,9 @@ def forget(user: _User, yes: Annotated[bool, typer.Option("--yes", help="Do not 
                 f"Erase all that is known of {', '.join(store.people.identities(user))}?", abort=True, err=True
             )
         models = models_that_saw(_registry(), store.provenance.turn_ids_of(user))
+        is_here = is_at_this_terminal(store, user)
         report_erased(store, user, store.delete_person(user))
+        forget_typed_lines(before=datetime.now(UTC) if is_here else None)
     if models:
         print(
             f"Trained on what was erased: {', '.join(models)}. A new one without it: backchat retrain --from-scratch",

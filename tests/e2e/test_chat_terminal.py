@@ -6,8 +6,10 @@ import os
 import signal
 import stat
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pexpect
@@ -66,6 +68,36 @@ class Screen:
         count = self.text().count("\n> ")
         self.type(line + "\r")
         return self.wait_for(lambda text: text.count("\n> ") > count and text.rstrip().endswith("\n>"))
+
+    def resize(self, columns: int) -> None:
+        self.process.setwinsize(40, columns)
+        self._screen.resize(40, columns)
+
+    def read_until(self, wanted: bytes, times: int) -> bytes:
+        """Show what comes, until it held some bytes so often; returns it."""
+        seen, deadline = b"", time.monotonic() + PATIENCE_S
+        while seen.count(wanted) < times and time.monotonic() < deadline:
+            with suppress(pexpect.TIMEOUT):
+                new = self.process.read_nonblocking(65536, timeout=0.5)
+                self._stream.feed(new)
+                seen += new
+        return seen
+
+    def read_to_the_end(self) -> bytes:
+        """Show all that comes until nothing more does; returns it."""
+        seen, deadline = b"", time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            try:
+                new = self.process.read_nonblocking(65536, timeout=0.5)
+            except pexpect.TIMEOUT:
+                if not self.process.isalive():
+                    break
+                continue
+            except pexpect.EOF:
+                break
+            self._stream.feed(new)
+            seen += new
+        return seen
 
     def end(self) -> int:
         """Wait for the process to end; returns its exit code."""
@@ -289,7 +321,125 @@ def test_forty_columns_are_enough(home: Path) -> None:
     screen.process.close(force=True)
 
 
-def test_sigterm_ends_the_chat(screen: Screen) -> None:
-    screen.process.kill(signal.SIGTERM)
-    screen.end()
-    assert not screen.process.isalive()
+@pytest.mark.parametrize(
+    ("keys", "is_replying", "code"),
+    [
+        ("\x04", False, 0),
+        ("\x04", True, 0),
+        ("\x03\x03", False, 0),
+        ("/quit\r", False, 0),
+        (signal.SIGTERM, False, 128 + signal.SIGTERM),
+        (signal.SIGTERM, True, 128 + signal.SIGTERM),
+    ],
+)
+def test_the_terminal_is_as_it_was_after_every_way_out(
+    home: Path, keys: str | signal.Signals, is_replying: bool, code: int
+) -> None:
+    screen = Screen(home, "--model", "echo", "--echo-delay-ms", "30000" if is_replying else "0")
+    slave = os.open(Path(f"/proc/{screen.process.pid}/fd/0").readlink(), os.O_RDWR | os.O_NOCTTY)
+    before = termios.tcgetattr(slave)
+    screen.wait_for_prompt()
+    assert termios.tcgetattr(slave) != before
+    if is_replying:
+        screen.type("one two three four five six seven eight nine ten\r")
+        screen.wait_for("\none two")
+    if isinstance(keys, signal.Signals):
+        screen.process.kill(keys)
+    else:
+        screen.type(keys)
+    shown = screen.read_to_the_end()
+    assert termios.tcgetattr(slave) == before
+    os.close(slave)
+    assert screen.end() == code
+    for switched_on, switched_off in ((b"\x1b[?2004h", b"\x1b[?2004l"), (b"\x1b[?25l", b"\x1b[?25h")):
+        assert shown.rfind(switched_off) >= shown.rfind(switched_on)
+    if is_replying:
+        assert [speaker for speaker, _ in rows(home)] == ["person", "bot"]
+
+
+def test_a_memory_that_cannot_be_opened_is_told_and_nothing_goes_on_unless_the_person_says_so(home: Path) -> None:
+    (home / "conversations.db").write_text("dear diary " * 500)
+    refused = Screen(home, "--model", "echo")
+    refused.wait_for("file is not a database: the file is something")
+    refused.wait_for("Go on without recording?")
+    refused.type("\r")
+    assert refused.end() == 1
+    screen = Screen(home, "--model", "echo")
+    screen.type("typed early\r")
+    screen.wait_for("Go on without recording?")
+    screen.type("2\r")
+    screen.wait_for("\ntyped early\n>")
+    assert "Recording is off" in screen.say("/record")
+    screen.type("\x04")
+    assert screen.end() == 0
+    assert (home / "conversations.db").read_text() == "dear diary " * 500
+    assert b"typed early" not in (home / "history").read_bytes()
+
+
+def test_a_history_that_cannot_be_kept_is_told_and_the_chat_goes_on(home: Path) -> None:
+    (home / "history").mkdir()
+    screen = Screen(home, "--model", "echo")
+    screen.wait_for(lambda text: "cannot be written (Is a directory)" in " ".join(text.split()))
+    screen.wait_for_prompt()
+    assert "\n> hello\nhello\n" in screen.say("hello")
+    screen.process.close(force=True)
+
+
+def test_the_editor_gets_the_line_but_never_off_the_record(home: Path, tmp_path: Path) -> None:
+    editor = tmp_path / "editor.sh"
+    editor.write_text('#!/bin/sh\nprintf "%s, edited" "$(cat "$1")" > "$1.new" && mv "$1.new" "$1"\n')
+    editor.chmod(0o700)
+    screen = Screen(home, "--model", "echo", EDITOR=str(editor), VISUAL=str(editor))
+    screen.wait_for_prompt()
+    screen.type("a draft\x07")
+    screen.wait_for("> a draft, edited")
+    screen.type("\r")
+    screen.wait_for("\na draft, edited\n>")
+    screen.say("/record off")
+    screen.type("a secret\x07")
+    assert "edited" not in screen.wait_for("it would write to the disk").rsplit(">", 1)[1]
+    screen.process.close(force=True)
+
+
+def test_control_r_finds_what_was_typed_in_any_case(screen: Screen) -> None:
+    screen.say("Good evening")
+    screen.say("something else")
+    screen.type("\x12good")
+    screen.wait_for("I-search backward: good")
+    screen.type("\r")
+    screen.wait_for(lambda text: text.rstrip().endswith("> Good evening"))
+    screen.type("\r")
+    screen.wait_for(lambda text: text.rstrip().endswith("> Good evening\nGood evening\n>"))
+
+
+def test_pasted_lines_are_one_message(screen: Screen, home: Path) -> None:
+    screen.type("\x1b[200~one\rtwo\x1b[201~")
+    screen.wait_for(lambda text: text.rstrip().endswith("> one\n. two"))
+    screen.type("\r")
+    screen.wait_for("\none two\n")
+    assert rows(home)[0] == ("person", "one\ntwo")
+
+
+def test_no_text_turns_the_direction_of_the_screen_and_wide_text_stays_whole(screen: Screen, home: Path) -> None:
+    screen.type("\u202eabc\u202c שלום 你好 🙂\r")
+    shown = screen.read_until("🙂\r\n".encode(), times=2)
+    assert not {"\u202e", "\u202c"} & set(shown.decode())
+    assert "שלום 你好 🙂" in shown.decode()
+    screen.wait_for_prompt()
+    assert rows(home)[0][1] == "\u202eabc\u202c שלום 你好 🙂"
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe\x00", b"[" * 100_000, b'{"turns": 5}', b'{"turns": [{"speaker": "bot", "text": 7}]}', b""]
+)
+def test_a_hostile_file_is_refused_and_the_talk_stays(screen: Screen, home: Path, content: bytes) -> None:
+    (home / "bad.jsonl").write_bytes(content + b"\n")
+    screen.say("remember me")
+    assert "bad.jsonl" in screen.say(f"/load {home}/bad.jsonl").rsplit("/load", 1)[1]
+    assert "bot: remember me" in screen.say("/history")
+
+
+def test_a_resized_screen_shows_the_line_whole(screen: Screen) -> None:
+    screen.say("before")
+    screen.resize(40)
+    assert "> " + "word " * 7 in screen.say("word " * 20)

@@ -13,6 +13,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from bot.errors import BotError
+from bot.typed_history import TypedHistory
 from scripts import logs, privacy
 from seq2seq.config import DecodingConfig
 from seq2seq.dialogues import Dialogue, DialogueTurn
@@ -191,6 +192,27 @@ def test_what_is_chosen_is_erased_and_the_rest_stays(
     say(memory, "bob", conversation="bob/1", person=BOB)
     assert said("delete", *arguments, "--yes").startswith("Erased ")
     assert {c.key: texts_of(memory.turns(c.key)) for c in memory.conversations()} == left
+
+
+@pytest.mark.parametrize(
+    ("arguments", "left"),
+    [
+        (["--turn", "1"], ["later"]),
+        (["--conversation", "ada/1"], []),
+        (["--person", "terminal:grace"], []),
+        (["--older-than", "30d"], ["early", "later"]),
+    ],
+)
+def test_what_is_erased_leaves_the_lines_typed_in_the_terminal_too(
+    memory: ConversationStore, home: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], left: list[str]
+) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: "grace")
+    history = TypedHistory(home / "history")
+    for text in ("early", "later"):
+        memory.add_turn("ada/1", text, person="terminal:grace", now=datetime.now(UTC) - timedelta(days=60))
+        history.keep(text)
+    assert said("delete", *arguments, "--yes").startswith("Erased ")
+    assert list(TypedHistory(home / "history").load_history_strings())[::-1] == left
 
 
 def test_erasing_asks_first(memory: ConversationStore) -> None:

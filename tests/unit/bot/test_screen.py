@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.screen import clean, clean_line
+from bot.screen import clean, clean_line, without_direction
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,10 @@ def test_nothing_that_moves_the_cursor_is_left_of_any_text(text: str) -> None:
     assert not [c for c in left if unicodedata.category(c) in ("Cc", "Cs") and c not in "\t\n"]
     assert clean(left) == left
     assert "\n" not in clean_line(text)
+
+
+@given(st.text())
+def test_a_line_being_typed_keeps_its_length_and_turns_no_direction(text: str) -> None:
+    shown = without_direction(text + "\u202eevil\u200f")
+    assert len(shown) == len(text) + 6
+    assert not set(shown) & set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
