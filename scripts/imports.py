@@ -53,8 +53,6 @@ def imports(
     ] = False,
 ) -> None:
     """Bring chat exports and corpora into the memory, or into a file to train on. Importing twice doubles nothing."""
-    from bot.assembly import open_store
-    from bot.settings import load_settings
     from seq2seq.errors import CorpusError
     from seq2seq.importing import ImportReport, ImportRequest, import_dialogues
 
@@ -72,12 +70,20 @@ def imports(
             write_jsonl(dialogues, to)
             kept = f"wrote {to}"
         else:
-            with closing(open_store(load_settings())) as memory:
+            with closing(_open_memory()) as memory:
                 kept = f"{remember(dialogues, memory):,} dialogues are new in the memory, or have grown"
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     print(report.as_text() if dry_run else report.as_text().split("\n\n")[0])
     print(kept, file=sys.stderr)
+
+
+def _open_memory() -> ConversationStore:
+    from bot.settings import load_settings
+    from storage.store import ConversationStore, StorageConfig
+
+    settings = load_settings()  # without bot.assembly, which loads what models need: 60 MiB
+    return ConversationStore(StorageConfig(settings.database_url, settings.busy_timeout_s))
 
 
 def remember(dialogues: Iterable[Dialogue], memory: ConversationStore) -> int:

@@ -1,7 +1,7 @@
 """How fast a chat export is read and written, and in how much memory: ``python -m tests.benchmarks.imports``.
 
-Makes an export of two people's made-up words in a temporary folder, as large as asked for, and imports it in a
-process of its own. Prints one JSON object for each format.
+Makes an export of two people's made-up words in a temporary folder, as large as asked for, and imports it in
+processes of their own: into a file, and into a memory. Prints one JSON object for each format.
 """
 
 from __future__ import annotations
@@ -71,19 +71,24 @@ def write_whatsapp(path: Path, count: int) -> None:
             out.write(f"{moment:%d/%m/%Y, %H:%M} - {message.sender}: {message.text}\n")
 
 
-def measure(export: Path, count: int) -> dict[str, object]:
-    """Import a file in a process of its own; its peak memory is the largest of all processes so far."""
-    target = export.with_suffix(".jsonl")
+def measure(export: Path, count: int, *, is_remembered: bool) -> dict[str, object]:
+    """Import a file in a process of its own, into a memory or another file.
+
+    Its peak memory is the largest of all processes so far.
+    """
+    target = export.with_suffix(".db" if is_remembered else ".jsonl")
+    to = [] if is_remembered else ["--to", str(target)]
+    environment = {**os.environ, "BACKCHAT_DATABASE": f"sqlite:///{target}"}
     began, cpu_before = time.perf_counter(), _cpu_s()
-    subprocess.run(
-        [sys.executable, "-c", _IMPORT, str(export), "--to", str(target)], check=True, stdout=subprocess.DEVNULL
-    )
+    command = [sys.executable, "-c", _IMPORT, str(export), *to]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
     seconds = time.perf_counter() - began
     return {
         "export": export.name,
         "messages": count,
         "export_bytes": export.stat().st_size,
-        "corpus_bytes": target.stat().st_size,
+        "into": "memory" if is_remembered else "file",
+        "stored_bytes": target.stat().st_size,
         "seconds": round(seconds, 2),
         "messages_per_s": round(count / seconds),
         "cpu_seconds": round(cpu_s := _cpu_s() - cpu_before, 2),
@@ -107,7 +112,8 @@ def main() -> None:
         for name, write in (("result.json", write_telegram), ("chat.txt", write_whatsapp)):
             export = Path(folder) / name
             write(export, count)
-            print(json.dumps(measure(export, count)), flush=True)
+            for is_remembered in (False, True):
+                print(json.dumps(measure(export, count, is_remembered=is_remembered)), flush=True)
             export.unlink()
 
 
