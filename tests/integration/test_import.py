@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 import zipfile
 from contextlib import closing
 from pathlib import Path
@@ -120,6 +123,50 @@ def test_memory_takes_dialogues_once_and_takes_in_what_has_grown(
     run(chat)
     assert remembered() != once
     assert any("done" in text for text in remembered())
+
+
+_FULL_DISK = """
+import resource, sys
+from scripts.cli import main
+
+resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))  # every write beyond fails, as on a full disk
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("target", ["memory", "file"])
+def test_full_disk_in_the_middle_is_one_line_and_the_next_import_works(tmp_path: Path, target: str) -> None:
+    """Half of it is stored when the room ends; what was there before stays, and nothing is doubled afterwards."""
+    home = tmp_path / "home"
+    talk = [f"{21 + day}.05.2024, 10:{n:02d} - {'Ann' if n % 2 else 'Bob'}: {day} {n} " + "tea " * 1500
+            for day in range(4) for n in range(30)]  # fmt: skip
+    (tmp_path / "first.txt").write_text("\n".join(talk[:30]), encoding="utf-8")
+    (tmp_path / "chat.txt").write_text("\n".join(talk), encoding="utf-8")
+    to = ["--to", str(tmp_path / "out.jsonl")] if target == "file" else []
+    environment = {**os.environ, "BACKCHAT_HOME": str(home)}
+
+    def attempt(name: str, code: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", code, "import", str(tmp_path / name), *to]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+
+    def stored() -> list[str]:
+        if target == "file":
+            return [turn.text for dialogue in read_dialogues(tmp_path / "out.jsonl") for turn in dialogue.turns]
+        with closing(ConversationStore(StorageConfig(f"sqlite:///{home / 'conversations.db'}"))) as store:
+            return [turn.text for talk in store.conversations() for turn in store.turns(talk.key)]
+
+    free = _FULL_DISK.replace("({room}, {room})", "(resource.RLIM_INFINITY, resource.RLIM_INFINITY)")
+    assert attempt("first.txt", free).returncode == 0
+    before = stored()
+    grown = home / "conversations.db" if target == "memory" else tmp_path / "out.jsonl"
+    full = attempt("chat.txt", _FULL_DISK.replace("{room}", str(grown.stat().st_size + 50_000)))
+    assert full.returncode == 1, full.stderr
+    (line,) = [line for line in full.stderr.splitlines() if line.strip()]
+    assert line.startswith("backchat: ")
+    assert "tea tea" not in full.stderr
+    assert stored() == before
+    assert attempt("chat.txt", free).returncode == 0
+    assert len(stored()) == len(set(stored())) == 120
 
 
 def test_phones_zip_is_read_without_its_media(chat: Path, tmp_path: Path) -> None:
