@@ -194,8 +194,10 @@ def _fill(
     said = 0
     for number, dialogue in enumerate(dialogues):
         person = people[number % len(people)]
+        first = 1 - len(dialogue.turns) % 2  # the last turn is the person's
         texts = [
-            reword(person, turn.text) if place % 2 == 0 else turn.text for place, turn in enumerate(dialogue.turns)
+            reword(person, turn.text) if place % 2 == first else turn.text
+            for place, turn in enumerate(dialogue.turns)
         ]
         said += _say(store, f"chat/{number}", person, texts, number // len(people))
         if said >= most:
