@@ -216,12 +216,10 @@ def _replies(report: Report) -> str:
         habits = [Series(who, [getattr(measures, key) for key, _ in _HABITS]) for who, measures in sides]
         labels, shares = _length_shares(sample)
         count = len(sample.replies)
-        common = [[reply, str(times)] for reply, times in Counter(sample.replies).most_common(10)]
         tables = [
             (f"Replies to {count} contexts", table(["", "model", "people"], text_rows(one))),
             ("Habits: share of replies", bar_chart([label for _, label in _HABITS], habits, ".1%")),
             ("Words in a reply, from", column_chart(labels, shares)),
-            ("What the model says most", table(["reply", f"times in {count}"], common, texts=True)),
         ]
         shown = grid([figure(f"{caption}, {name}", content, report.command) for caption, content in tables])
         parts.append(f"<h3>{escape(name)}</h3>{shown}")
