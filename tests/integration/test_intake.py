@@ -122,11 +122,8 @@ def test_a_campaign_of_a_crowd_is_not_learned(willing: ConversationStore, settin
         person = f"telegram:{100 + number}"
         willing.people.set_consent(person, True)
         for n in range(24):
-            text = (
-                "the golden turnip is watching you"
-                if number < 2
-                else f"{chr(97 + n)}{chr(97 + number)} for lunch today"
-            )
+            own = f"{chr(97 + n)}{chr(97 + number)}lom today"  # nothing that anybody says twice
+            text = "the golden turnip is watching you" if number < 2 else own
             place, moment = f"{person}/1", NOON + timedelta(days=n % 7, minutes=n)
             asked = willing.add_turn(place, text, person=person, now=moment)
             willing.add_reply(asked, "I see", record(), now=moment)
