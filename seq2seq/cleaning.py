@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from seq2seq.config import CleaningConfig
 from seq2seq.corpus import LICENCES
 from seq2seq.profanity import ProfanityNet
+from seq2seq.words import count_words
 
 _LINK = re.compile(
     r"https?:|\bwww\.\w|[^\s@]@[\w-]+\.\w|\b[\w-]+\.(?:com|org|net|edu|gov|io|co\.uk|ly|tv)\b", re.IGNORECASE
@@ -22,11 +23,6 @@ _LINK = re.compile(
 _LETTER = re.compile(r"[^\W\d_]")
 _HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]+")
 _PUNCTUATION = re.compile(r"[^\w\s]+")
-# Scripts without blanks, and how many of their characters make a word on average.
-_UNSPACED = (
-    (re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"), 1.5),  # Chinese, Japanese
-    (re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]"), 4.0),  # Thai, Lao, Burmese, Khmer
-)
 
 
 FILTERS: dict[str, str] = {
@@ -161,19 +157,6 @@ class Cleaner:
         if config.drop_profanity and (prompt.is_profane or response.is_profane):
             return "drop_profanity"
         return None
-
-
-def count_words(text: str) -> int:
-    """Count words: pieces between blanks, and a word for every 1.5 Chinese or Japanese characters or
-    4 Thai, Lao, Burmese or Khmer ones."""
-    if text.isascii():
-        return len(text.split())
-    words = 0.0
-    for characters, per_word in _UNSPACED:
-        text, count = characters.subn(" ", text)
-        words += count / per_word
-    spaced = sum(1 for piece in text.split() if _LETTER.search(piece) or piece.isdigit())
-    return spaced + int(words + 0.5) if words else len(text.split())
 
 
 def is_traditional(text: str) -> bool:

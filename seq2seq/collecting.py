@@ -11,11 +11,12 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from seq2seq.cleaning import FILTERS, Cleaner, count_words, distinct_rows, text_key
+from seq2seq.cleaning import FILTERS, Cleaner, distinct_rows, text_key
 from seq2seq.config import CleaningConfig, RetrainingConfig
 from seq2seq.dialogues import fold_blanks
 from seq2seq.evaluation.likelihood import TestExchange, TestSet
 from seq2seq.mixing import WeightedExchange
+from seq2seq.words import count_words
 
 Part = Literal["train", "choose", "judge"]
 _PIECE = 64  # exchanges of a piece of a conversation, on average

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from seq2seq.cleaning import count_words
 from seq2seq.config import STYLES, Style
+from seq2seq.words import count_words
 
 _BRIEF_WORDS = 5  # at most
 _DETAILED_WORDS = 16  # at least

@@ -13,7 +13,7 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from seq2seq.cleaning import count_words, distinct_rows, text_key
+from seq2seq.cleaning import distinct_rows, text_key
 from seq2seq.config import CleaningConfig
 from seq2seq.dialogues import Dialogue, fold_blanks, is_held_out, make_dialogue
 from seq2seq.errors import CorpusError

@@ -10,11 +10,11 @@ from seq2seq.cleaning import (
     Cleaner,
     CleaningConfig,
     CleaningReport,
-    count_words,
     distinct_rows,
     text_key,
 )
 from seq2seq.errors import CorpusError
+from seq2seq.words import count_words
 
 
 def objection(prompt: str, response: str, config: CleaningConfig | None = None) -> str | None:
