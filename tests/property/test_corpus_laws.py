@@ -26,6 +26,7 @@ from seq2seq.readers import (
     read_txt,
     read_zip,
 )
+from seq2seq.words import count_words
 
 READERS = (read_jsonl, read_tsv, read_csv, read_txt, read_zip, read_gzipped(read_jsonl))
 messages = st.lists(st.tuples(st.sampled_from("AB"), st.text()), max_size=8)
