@@ -338,12 +338,16 @@ class Predictor:
         return "" if blocked is not None and blocked.search(text) else text
 
     def _allowed(self, hypotheses: Sequence[Hypothesis], decoding: DecodingConfig) -> list[Hypothesis]:
-        """Drop replies that say nothing, part of a character, or a blocked phrase however it is spelt in tokens."""
+        """Drop replies that say nothing, or a blocked phrase however it is spelt in tokens.
+
+        ``rank``, which has others to choose from, drops those with part of a character too.
+        """
         blocked = _phrase_pattern(decoding.blocklist)
         allowed = []
         for hypothesis in hypotheses:
             text = self._text(hypothesis.token_ids, decoding.stop)
-            if text and _CUT_CHARACTER not in text and not (blocked is not None and blocked.search(text)):
+            is_broken = decoding.strategy == "rank" and _CUT_CHARACTER in text
+            if text and not is_broken and not (blocked is not None and blocked.search(text)):
                 allowed.append(hypothesis)
         return allowed
 
