@@ -340,16 +340,17 @@ class Predictor:
     def _allowed(self, hypotheses: Sequence[Hypothesis], decoding: DecodingConfig) -> list[Hypothesis]:
         """Drop replies that say nothing, or a blocked phrase however it is spelt in tokens.
 
-        ``rank``, which has others to choose from, drops those with part of a character too.
+        ``rank`` drops those with part of a character too, where it has others to choose from.
         """
         blocked = _phrase_pattern(decoding.blocklist)
-        allowed = []
+        allowed: list[Hypothesis] = []
+        broken: list[Hypothesis] = []
         for hypothesis in hypotheses:
             text = self._text(hypothesis.token_ids, decoding.stop)
-            is_broken = decoding.strategy == "rank" and _CUT_CHARACTER in text
-            if text and not is_broken and not (blocked is not None and blocked.search(text)):
-                allowed.append(hypothesis)
-        return allowed
+            if text and not (blocked is not None and blocked.search(text)):
+                is_broken = decoding.strategy == "rank" and _CUT_CHARACTER in text
+                (broken if is_broken else allowed).append(hypothesis)
+        return allowed or broken
 
     def _phrases(self, blocklist: Sequence[str]) -> list[tuple[int, ...]]:
         """Return the usual spellings of blocked phrases, so that a search finds another way in time."""
