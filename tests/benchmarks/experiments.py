@@ -3,7 +3,7 @@
     python -m tests.benchmarks.experiments --minutes 6 --train chitchat.train.jsonl.gz self_dialogue.train.jsonl.gz \
         --valid chitchat.valid.jsonl.gz self_dialogue.valid.jsonl.gz
 
-A line of JSON a change, as soon as it is measured: bits a byte on each validation file (the first 2,000 exchanges),
+A line of JSON a change, as soon as it is measured: bits a byte on each validation file (its first 100 dialogues),
 target tokens seen, tokens/s. ``--only`` names changes; ``--out`` keeps what is done, so that a run can go on.
 """
 
