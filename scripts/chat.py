@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import queue
+import signal
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
@@ -106,9 +108,28 @@ def _converse(
         chat = TerminalChat(open_talk, model_id=_model_id(settings), is_recorded=not off_record, history_file=history)
         chat.run()
         return
-    with closing(open_talk(not off_record)) as talk:
+    with closing(open_talk(not off_record)) as talk, sure_interrupts():
         for text in _lines(sys.stdin.buffer) if message is None else [message]:
             _print_reply(talk.say(text).reply, text, talk.conversation, as_json=as_json)
+
+
+@contextmanager
+def sure_interrupts() -> Iterator[None]:
+    """Let Ctrl-C end what is done here, at its end at the latest: Python drops one that comes in a finalizer."""
+    has_come = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal has_come
+        has_come = True
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if has_come:
+        raise KeyboardInterrupt
 
 
 def _open_talk(settings: Settings, conversation: str | None, *, continue_last: bool, is_recorded: bool) -> Talk:

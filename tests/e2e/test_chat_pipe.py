@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from bot.policy import EMPTY_MESSAGE
+from scripts.chat import sure_interrupts
 from storage.store import ConversationStore, StorageConfig
 
 KEYS = ["conversation", "message", "reply", "model", "strategy", "seed", "tokens", "latency_ms", "candidates"]
@@ -153,6 +154,26 @@ def test_ctrl_c_ends_a_pipe_with_130(tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"Traceback" not in errors
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_ctrl_c_that_comes_while_python_cleans_up_is_not_lost() -> None:
+    class Finalized:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    done = []
+
+    def work() -> None:
+        with sure_interrupts():
+            Finalized()
+            done.append("what was begun")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == ["what was begun"], "Python drops what a finalizer raises"
+    assert signal.getsignal(signal.SIGINT) == before
 
 
 def test_a_reader_that_goes_away_is_no_traceback(tmp_path: Path) -> None:
