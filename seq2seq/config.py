@@ -242,7 +242,7 @@ class RetrainingConfig:
     rejected_weight: float = 0.2
     held_out_share: float = 0.15
     least_held_out: int = 10
-    most_base_loss: float = 0.006
+    most_base_loss: float = 0.008
     measured_exchanges: int = 600
     replies: int = 60
     canaries: int = 3

@@ -7,7 +7,7 @@ held-out exchanges: how far to go.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from seq2seq.batching import EpochPlan
 from seq2seq.dataset import TrainingSet
 from seq2seq.model import Seq2Seq
 
-STEPS = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25)
+_HALVINGS = 4  # until the way to go is known to a sixteenth
 _ROWS = 64
 
 
@@ -50,7 +50,6 @@ def go_back_where_it_pays(
     learned: TrainingSet,
     base: TrainingSet | None,
     most_loss: float,
-    steps: Sequence[float] = STEPS,
 ) -> list[Step]:
     """Leave the weights where ``learned`` is likeliest among those that lose at most ``most_loss`` on ``base``.
 
@@ -60,7 +59,7 @@ def go_back_where_it_pays(
         most_loss: how much more nats a token than the parent's, as a share.
 
     Returns:
-        What was measured: the parent (share 0), then every step; the chosen one is last.
+        What was measured: the parent (share 0), the trained model (1), the steps between; the chosen one is last.
     """
     trained = {name: weight.clone() for name, weight in model.state_dict().items()}
 
@@ -68,9 +67,19 @@ def go_back_where_it_pays(
         model.load_state_dict({name: torch.lerp(parent[name], trained[name], share) for name in trained})
         return Step(share, mean_nll(model, learned), mean_nll(model, base) if base is not None else None)
 
-    measured = [at(0.0), *(at(share) for share in steps)]
+    measured = [at(0.0), at(1.0)]
     limit = math.inf if measured[0].base_nll is None else measured[0].base_nll * (1 + most_loss)
-    allowed = [step for step in measured[1:] if step.base_nll is None or step.base_nll <= limit]
+
+    def is_allowed(step: Step) -> bool:
+        return step.base_nll is None or step.base_nll <= limit
+
+    if not is_allowed(measured[1]):
+        low, high = 0.0, 1.0
+        for _ in range(_HALVINGS):  # the base loses more with every step, so halving finds the furthest
+            step = at((low + high) / 2)
+            measured.append(step)
+            low, high = (step.share, high) if is_allowed(step) else (low, step.share)
+    allowed = [step for step in measured[1:] if is_allowed(step)]
     chosen = min(allowed, key=lambda step: step.learned_nll) if allowed else measured[-1]
     model.load_state_dict({name: torch.lerp(parent[name], trained[name], chosen.share) for name in trained})
     return [*measured, chosen]

@@ -53,7 +53,7 @@ from seq2seq.training_log import TrainingLog
 LOCK = ".retraining.lock"
 _RUN = "retrain"
 _LEAST_TRAINING = 0.3  # share of the time that is for training, however long measuring takes
-_CLOSING = 1.4  # measuring afterwards also exports and compares
+_CLOSING = 4.0  # what comes after training takes so many times as long as the first measuring
 _TIMED = 20  # replies that latency is measured on
 _SHOWN = 20  # replies before and after, on the page
 _ID = re.compile(r"\d{8}-\d{6}-(?P<name>.+)-[0-9a-f]{4}")
@@ -160,8 +160,8 @@ class _Retraining:
         self._settings, self._config = settings, settings.retraining
         self._say, self._on_progress = say, on_progress
         self._found = collect(exchanges, self._config, settings.cleaning)
+        say(self._found.as_text())  # so that it is seen why too little is left
         check_enough(self._found, self._config)
-        say(self._found.as_text())
         registry = settings.models
         self._current = load_model_dir(registry.resolve(None))
         self._parent = _untaught(self._current, registry) if from_scratch else self._current
