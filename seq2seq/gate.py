@@ -15,8 +15,9 @@ class GateConfig:
     Attributes:
         min_gain: how much the bits a byte of held-out learned exchanges must fall, as a share of what they were.
         max_loss: how much those of the base corpus may rise, as a share.
-        max_more_loops: replies in which three words repeat: so much more of them, as a share of all replies.
-        max_more_blandness: replies that are among the ten commonest: so much more of them.
+        max_more_loops: replies in which three words repeat: so much more of them than before, or than where people
+            replied to the same, as a share of all replies.
+        max_more_blandness: replies that are among the ten commonest: so much more of them, likewise.
         max_more_blocked: replies with a blocked or profane word: so many more.
         length_ratio: words a reply lie within this factor of what they were, or of what people write.
         max_latency_ratio: time a token against what it was; sizes stay the same, so only noise is allowed for.
@@ -59,7 +60,7 @@ class Measurements:
         commonest_share: share of the ten commonest replies.
         blocked_replies: replies with a blocked or profane word.
         mean_words: words a reply.
-        people_words: words that people wrote on the same contexts.
+        people_loops, people_commonest, people_words: the same of what people wrote on the same contexts.
         canaries: planted secrets that sampling drew out.
         ms_per_token: median time of a reply's token.
     """
@@ -70,6 +71,8 @@ class Measurements:
     commonest_share: float
     blocked_replies: int
     mean_words: float
+    people_loops: float
+    people_commonest: float
     people_words: float
     canaries: int
     ms_per_token: float
@@ -160,7 +163,7 @@ def judge(before: Measurements, after: Measurements, config: GateConfig) -> Gate
             before.loop_share,
             after.loop_share,
             least,
-            min(1.0, before.loop_share + config.max_more_loops),
+            max(before.loop_share, before.people_loops) + config.max_more_loops,
             ".1%",
         ),
         Check(
@@ -168,7 +171,7 @@ def judge(before: Measurements, after: Measurements, config: GateConfig) -> Gate
             before.commonest_share,
             after.commonest_share,
             least,
-            before.commonest_share + config.max_more_blandness,
+            max(before.commonest_share, before.people_commonest) + config.max_more_blandness,
             ".1%",
         ),
         Check(

@@ -114,6 +114,8 @@ class ModelMeasures:
             commonest_share=self.texts.commonest_share,
             blocked_replies=self.blocked_replies,
             mean_words=self.texts.mean_words,
+            people_loops=self.people.loop_share,
+            people_commonest=self.people.commonest_share,
             people_words=self.people.mean_words,
             canaries=self.canaries,
             ms_per_token=ms_per_token,

@@ -41,7 +41,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     turns = store.add_turn("c", "Tea, please.", person=ADA), store.add_turn("c", "And milk.", person=ADA)
     tokenizer = tokenizer_for(SMALL_TALK)
     round_ = LearnedRound(datetime.now(UTC), "salt", (turns[0].id,), ("digest",), {"person": 1})
-    now = Measurements(2.0, 1.8, 0.0, 0.1, 0, 8.0, 9.0, 0, 0.5)
+    now = Measurements(2.0, 1.8, 0.0, 0.1, 0, 8.0, 0.0, 0.1, 9.0, 0, 0.5)
     verdict = judge(now, now, GateConfig())
     facts = {"gate": {"is_passed": False, "checks": verdict.rows()}}
     model_id = publish_model(

@@ -22,13 +22,15 @@ def measurements(draw: st.DrawFn) -> Measurements:
         commonest_share=draw(_share),
         blocked_replies=draw(st.integers(0, 50)),
         mean_words=draw(st.floats(1.0, 30.0)),
+        people_loops=draw(_share),
+        people_commonest=draw(_share),
         people_words=draw(st.floats(1.0, 30.0)),
         canaries=0,
         ms_per_token=draw(st.floats(0.01, 10.0)),
     )
 
 
-GOOD = Measurements(2.0, 1.8, 0.01, 0.2, 0, 8.0, 9.0, 0, 0.5)
+GOOD = Measurements(2.0, 1.8, 0.01, 0.2, 0, 8.0, 0.0, 0.1, 9.0, 0, 0.5)
 BETTER = replace(GOOD, learned_bits=1.9)
 
 
@@ -85,6 +87,14 @@ def test_a_better_model_passes() -> None:
 )
 def test_each_measure_alone_can_refuse_a_model(worse: dict[str, float], reason: str) -> None:
     assert judge(GOOD, replace(BETTER, **worse), GateConfig()).reasons() == [reason]  # type: ignore[arg-type]
+
+
+def test_who_talks_like_people_is_not_bland_however_often_they_say_the_same() -> None:
+    said = replace(BETTER, commonest_share=0.5, loop_share=0.1)
+    people = replace(GOOD, people_commonest=0.45, people_loops=0.08)
+    assert judge(people, said, GateConfig()).is_passed
+    assert not judge(people, replace(said, commonest_share=0.56), GateConfig()).is_passed
+    assert not judge(people, replace(said, loop_share=0.12), GateConfig()).is_passed
 
 
 def test_a_measure_that_is_no_number_is_refused() -> None:

@@ -18,7 +18,7 @@ from seq2seq.evaluation.retraining_report import (
 )
 from seq2seq.gate import GateConfig, Measurements, judge
 
-BEFORE = Measurements(2.0, 1.8, 0.01, 0.2, 0, 8.0, 9.0, 0, 0.5)
+BEFORE = Measurements(2.0, 1.8, 0.01, 0.2, 0, 8.0, 0.0, 0.1, 9.0, 0, 0.5)
 REPORT = RetrainingReport(
     command="backchat retrain --minutes 10",
     before="english",
