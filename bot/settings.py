@@ -38,7 +38,7 @@ from pydantic_settings.exceptions import SettingsError as SourceError
 
 from bot.errors import SettingsError
 from seq2seq.config import CleaningConfig, DecodingConfig, ModelConfig, RetrainingConfig, TrainingConfig
-from seq2seq.gate import GateConfig
+from seq2seq.learning.gate import GateConfig
 from seq2seq.scrubbing import ScrubbingConfig
 from storage.trust import TrustConfig
 

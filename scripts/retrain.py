@@ -32,17 +32,17 @@ def retrain(
     from bot.intake import IntakeReport, exchanges_to_learn
     from bot.settings import apply_overrides, load_settings
     from scripts.corpora import open_corpus
-    from seq2seq.background import step_back
     from seq2seq.config import CleaningConfig, RetrainingConfig
     from seq2seq.errors import MissingExtraError
-    from seq2seq.gate import GATE_HEADINGS, GateConfig
+    from seq2seq.learning.background import step_back
+    from seq2seq.learning.gate import GATE_HEADINGS, GateConfig
 
     settings = load_settings({"retraining": {"minutes": minutes, "seed": seed}})
     config = apply_overrides(RetrainingConfig(), settings.retraining)
     try:
-        from seq2seq import retraining
-        from seq2seq.collecting import collect
-        from seq2seq.evaluation.retraining_report import remove_pages
+        from seq2seq.learning import retraining
+        from seq2seq.learning.collecting import collect
+        from seq2seq.learning.report import remove_pages
     except ImportError as error:
         raise MissingExtraError(
             f"retraining needs the extra `train` ({error.name} is missing): pip install 'backchat[train]'"

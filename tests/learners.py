@@ -10,9 +10,9 @@ from typing import Any
 
 from seq2seq.config import RetrainingConfig
 from seq2seq.corpus import open_corpus
-from seq2seq.gate import GateConfig
+from seq2seq.learning.gate import GateConfig
+from seq2seq.learning.retraining import Outcome, Settings, retrain
 from seq2seq.registry import Registry
-from seq2seq.retraining import Outcome, Settings, retrain
 from tests.builders import KEEP_ALL, SMALL_TALK
 from tests.published import publish_tiny, write_corpus
 

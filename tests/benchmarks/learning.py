@@ -24,15 +24,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from seq2seq.collecting import as_test_set
 from seq2seq.config import CleaningConfig, RetrainingConfig
 from seq2seq.corpus import Corpus, open_corpus
 from seq2seq.dialogues import Dialogue, is_held_out
 from seq2seq.evaluation.likelihood import TestSet, measure_likelihood, read_test_set
-from seq2seq.gate import GateConfig
+from seq2seq.learning.collecting import as_test_set
+from seq2seq.learning.gate import GateConfig
+from seq2seq.learning.retraining import Settings, retrain
 from seq2seq.predictor import Predictor
 from seq2seq.registry import Registry
-from seq2seq.retraining import Settings, retrain
 
 _TEST_SHARE = 0.25  # of a person's dialogues
 _MOST_TESTED = 400  # exchanges of a person

@@ -30,7 +30,7 @@ from typing import Any
 
 from seq2seq.config import DecodingConfig
 from seq2seq.corpus import Dialogue, open_corpus
-from seq2seq.measuring import Canary, plant_canaries
+from seq2seq.learning.measuring import Canary, plant_canaries
 from seq2seq.predictor import Predictor
 from seq2seq.profanity import ProfanityNet
 from seq2seq.registry import Registry

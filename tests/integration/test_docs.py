@@ -35,6 +35,7 @@ from seq2seq.registry import DEFAULT_MODEL, SHIPPED_DIR
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PACKAGES = ("scripts", "bot", "storage", "seq2seq")
 TESTED, WITH_OUTPUT, WITH_MODEL = "tested", "tested, with its output", "tested with the shipped model"
 # What may be run: these commands, fed by printf or echo where they read standard input.
 _SAFE = re.compile(
@@ -182,6 +183,14 @@ def test_files_that_are_named_exist(page: Path) -> None:
     for span in code_spans(page):
         if re.fullmatch(r"(?:bot|seq2seq|storage|scripts|tests|docs)/[\w./-]*\.\w+", span):
             assert (ROOT / span).exists(), f"{page.name}: {span}"
+
+
+def test_every_module_stands_in_the_architecture_once() -> None:
+    linked = re.findall(r"\]\(\.\./(\S+\.py)\)", prose(ROOT / "docs" / "architecture.md"))
+    modules = [path.relative_to(ROOT) for name in PACKAGES for path in (ROOT / name).rglob("*.py")]
+    named_apart = {"__init__.py", "errors.py"}
+    wanted = [str(path) for path in modules if path.name not in named_apart and "versions" not in path.parts]
+    assert sorted(path for path in linked if Path(path).name not in named_apart) == sorted(wanted)
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=page.name) for page in PAGES])

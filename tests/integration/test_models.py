@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from scripts import models
 from seq2seq.config import DecodingConfig
-from seq2seq.gate import GateConfig, Measurements, judge
+from seq2seq.learning.gate import GateConfig, Measurements, judge
 from seq2seq.provenance import LearnedRound
 from seq2seq.publishing import publish_model
 from seq2seq.registry import Registry

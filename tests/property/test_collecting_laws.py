@@ -5,8 +5,8 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2seq.collecting import collect, parts_of
 from seq2seq.config import RetrainingConfig
+from seq2seq.learning.collecting import collect, parts_of
 from tests.builders import KEEP_ALL
 from tests.learners import Said
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seq2seq.errors import TrainingError
-from seq2seq.gate import GateConfig, Measurements, judge
+from seq2seq.learning.gate import GateConfig, Measurements, judge
 
 _bits = st.floats(0.5, 8.0)
 _share = st.floats(0.0, 1.0)

@@ -14,9 +14,9 @@ from seq2seq.dataset import TrainingSet, build_dataset, select_split
 from seq2seq.dialogues import Dialogue
 from seq2seq.errors import CorpusError, MissingExtraError
 from seq2seq.evaluation.likelihood import OnProgress, TestExchange, TestSet, evenly_spaced, read_test_set
-from seq2seq.mixing import MemorySet, WeightedExchange
+from seq2seq.learning.mixing import MemorySet, WeightedExchange
+from seq2seq.learning.rehearsal import rehearse
 from seq2seq.predictor import Predictor
-from seq2seq.rehearsal import rehearse
 from seq2seq.tokenizer import Tokenizer
 
 _HELD_OUT_SHARE = 0.02  # as a training holds out, of corpora that have no held-out part of their own

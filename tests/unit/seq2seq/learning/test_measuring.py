@@ -7,8 +7,8 @@ import pytest
 from seq2seq.config import DecodingConfig, TrainingConfig
 from seq2seq.evaluation.likelihood import TestExchange, TestSet, measure_likelihood
 from seq2seq.evaluation.metrics import words
-from seq2seq.gate import GateConfig, judge
-from seq2seq.measuring import GateSets, canaries_drawn, measure, plant_canaries, time_tokens
+from seq2seq.learning.gate import GateConfig, judge
+from seq2seq.learning.measuring import GateSets, canaries_drawn, measure, plant_canaries, time_tokens
 from seq2seq.predictor import Predictor
 from seq2seq.publishing import publish_model
 from seq2seq.registry import Registry

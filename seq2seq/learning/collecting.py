@@ -15,7 +15,7 @@ from seq2seq.cleaning import FILTERS, Cleaner, distinct_rows, text_key
 from seq2seq.config import CleaningConfig, RetrainingConfig
 from seq2seq.dialogues import fold_blanks
 from seq2seq.evaluation.likelihood import TestExchange, TestSet
-from seq2seq.mixing import WeightedExchange
+from seq2seq.learning.mixing import WeightedExchange
 from seq2seq.words import count_words
 
 Part = Literal["train", "choose", "judge"]

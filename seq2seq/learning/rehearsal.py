@@ -7,7 +7,7 @@ from itertools import count as count_up
 from seq2seq.config import DecodingConfig
 from seq2seq.errors import TrainingError
 from seq2seq.evaluation.likelihood import OnProgress
-from seq2seq.mixing import WeightedExchange
+from seq2seq.learning.mixing import WeightedExchange
 from seq2seq.predictor import Predictor
 
 _TURNS = 4  # of each talk

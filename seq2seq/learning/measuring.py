@@ -13,7 +13,7 @@ from seq2seq.config import DecodingConfig
 from seq2seq.evaluation.generation import predict
 from seq2seq.evaluation.likelihood import OnProgress, TestExchange, TestSet, measure_likelihood
 from seq2seq.evaluation.metrics import TextMeasures, words
-from seq2seq.gate import Measurements
+from seq2seq.learning.gate import Measurements
 from seq2seq.predictor import Predictor
 
 _SYLLABLES = ("ba", "do", "fe", "gi", "ku", "lo", "mi", "na", "pe", "ru", "sa", "ti", "vo", "wa", "zu")

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from seq2seq.batching import EpochPlan, exchange_ids
-from seq2seq.interpolation import mean_nll
-from seq2seq.mixing import MemorySet, MixedSet, WeightedExchange
+from seq2seq.learning.interpolation import mean_nll
+from seq2seq.learning.mixing import MemorySet, MixedSet, WeightedExchange
 from seq2seq.tokenizer import BACKWARD
 from tests.builders import SMALL_TALK, dataset_of, tiny_config, tiny_model, tokenizer_for
 

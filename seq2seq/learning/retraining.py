@@ -23,24 +23,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seq2seq.background import only_one
-from seq2seq.base_corpus import Base, open_base
-from seq2seq.collecting import Collected, LoggedExchange, as_test_set, collect, weigh
 from seq2seq.config import CleaningConfig, DecodingConfig, RetrainingConfig, TrainingConfig
 from seq2seq.corpus import Corpus
 from seq2seq.dataset import TrainingSet
 from seq2seq.distributed import ProcessGroup
 from seq2seq.errors import TrainingError
 from seq2seq.evaluation.likelihood import OnProgress, TestSet
-from seq2seq.evaluation.retraining_report import FILE_NAME, BeforeAndAfter, RetrainingReport, write_report
-from seq2seq.gate import GateConfig, GateVerdict, judge
-from seq2seq.interpolation import Step, go_back_where_it_pays
-from seq2seq.measuring import Canary, GateSets, ModelMeasures, measure, plant_canaries, time_tokens
-from seq2seq.mixing import MemorySet, MixedSet, WeightedExchange
+from seq2seq.learning.background import only_one
+from seq2seq.learning.base_corpus import Base, open_base
+from seq2seq.learning.collecting import Collected, LoggedExchange, as_test_set, collect, weigh
+from seq2seq.learning.gate import GateConfig, GateVerdict, judge
+from seq2seq.learning.interpolation import Step, go_back_where_it_pays
+from seq2seq.learning.measuring import Canary, GateSets, ModelMeasures, measure, plant_canaries, time_tokens
+from seq2seq.learning.mixing import MemorySet, MixedSet, WeightedExchange
+from seq2seq.learning.preferences import find_pairs, learn_preferences
+from seq2seq.learning.report import FILE_NAME, BeforeAndAfter, RetrainingReport, write_report
 from seq2seq.model import Seq2Seq
 from seq2seq.model_files import FILES, LEARNED, ModelDir, load_model_dir
 from seq2seq.predictor import Predictor
-from seq2seq.preferences import find_pairs, learn_preferences
 from seq2seq.profanity import ProfanityNet
 from seq2seq.provenance import LearnedRound, digest_of, has_learned, read_learned
 from seq2seq.publishing import load_model, publish_model

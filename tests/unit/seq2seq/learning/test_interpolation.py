@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import torch
 
-from seq2seq.interpolation import go_back_where_it_pays
-from seq2seq.mixing import MemorySet, WeightedExchange
+from seq2seq.learning.interpolation import go_back_where_it_pays
+from seq2seq.learning.mixing import MemorySet, WeightedExchange
 from tests.builders import SMALL_TALK, tiny_config, tiny_model, tokenizer_for
 
 TOKENIZER = tokenizer_for(SMALL_TALK)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from seq2seq.errors import TrainingError
+from seq2seq.learning.retraining import count_new
 from seq2seq.model_files import load_model_dir
 from seq2seq.provenance import models_that_saw, read_learned
-from seq2seq.retraining import count_new
 from tests.learners import CLOSED_GATE, Learner, talks
 
 
@@ -81,8 +81,8 @@ def test_without_a_base_corpus_a_model_rehearses_what_it_says(tmp_path: Path) ->
 
 
 def test_a_run_is_left_alone_where_another_holds_the_lock(tmp_path: Path) -> None:
-    from seq2seq.background import only_one
-    from seq2seq.retraining import LOCK
+    from seq2seq.learning.background import only_one
+    from seq2seq.learning.retraining import LOCK
 
     learner = Learner(tmp_path)
     with (

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from seq2seq.errors import Seq2SeqError
-from seq2seq.evaluation.retraining_report import (
+from seq2seq.learning.gate import GateConfig, Measurements, judge
+from seq2seq.learning.report import (
     BeforeAndAfter,
     RetrainingReport,
     remove_pages,
     to_html,
     write_report,
 )
-from seq2seq.gate import GateConfig, Measurements, judge
 
 BEFORE = Measurements(2.0, 1.8, 0.01, 0.2, 0, 8.0, 0.0, 0.1, 9.0, 0, 0.5)
 REPORT = RetrainingReport(

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from seq2seq.config import DecodingConfig
+from seq2seq.learning.preferences import Pair, find_pairs, fit_weights, learn_preferences
 from seq2seq.predictor import Predictor
-from seq2seq.preferences import Pair, find_pairs, fit_weights, learn_preferences
 from tests.published import publish_tiny
 
 NOW = np.array([1.0, 0.8, -0.5, -0.9])

@@ -15,7 +15,7 @@ from pathlib import Path
 from seq2seq.errors import Seq2SeqError
 from seq2seq.evaluation.charts import Series, bar_chart
 from seq2seq.evaluation.page import figure, page, table, talk, tiles
-from seq2seq.gate import GATE_HEADINGS, GateVerdict
+from seq2seq.learning.gate import GATE_HEADINGS, GateVerdict
 
 FILE_NAME = "report.html"
 _MOST_SAMPLES = 24

@@ -1,0 +1,1 @@
+"""Learning from conversations: exchanges collected, trained on, measured, judged; a better model out, or none."""
