@@ -108,7 +108,7 @@ class TelegramSettings(BaseModel):
     buttons: bool = True
     drafts: bool = True
     max_waiting: int = Field(default=60, ge=1)
-    workers: int = Field(default=32, ge=1, le=256)
+    workers: int = Field(default=64, ge=1, le=256)
     chat_interval_s: float = Field(default=1.0, ge=0)
     group_per_minute: int = Field(default=20, ge=0)
     per_second: int = Field(default=30, ge=0)

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpx
 from telegram import Bot, BotCommand, BotCommandScopeChat
 from telegram.error import TelegramError
 from telegram.request import HTTPXRequest
@@ -51,6 +52,7 @@ _LOG = logging.getLogger(__name__)
 _MOST_TRIES = 3  # of work on an update in one run
 _MOST_STARTS = 10  # of the program, with the same update at work when it ended
 _MOST_WAITING = 2000  # updates in memory; the rest waits at Telegram
+_KEPT_CONNECTIONS = 16  # each request looks through all of them
 _REFRESH_S = 5.0
 _KNOWN_FOR = timedelta(days=3)  # Telegram brings an update again for one day
 _WORK_PATIENCE_S, _SEND_PATIENCE_S = 5.0, 2.5
@@ -60,11 +62,11 @@ R = TypeVar("R")
 def make_bot(token: str, settings: TelegramSettings) -> Bot:
     """Return the library's client; many requests at once, and one that waits for updates."""
     is_local = settings.base_url.startswith(("http://127.", "http://localhost", "http://[::1]"))
-    kwargs: dict[str, Any] = {"trust_env": False} if is_local else {}
+    limits = httpx.Limits(max_connections=128, max_keepalive_connections=_KEPT_CONNECTIONS)
+    kwargs: dict[str, Any] = {"limits": limits} | ({"trust_env": False} if is_local else {})
 
     def request() -> HTTPXRequest:
         return HTTPXRequest(
-            connection_pool_size=128,
             connect_timeout=10,
             read_timeout=20,
             write_timeout=20,

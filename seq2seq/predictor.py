@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from seq2seq.config import DecodingConfig
@@ -68,6 +69,7 @@ class Predictor:
                 f"{model.config.vocab_size}"
             )
         self.runtime = Runtime(model, threads)
+        self._phrases = lru_cache(maxsize=16)(self._spellings)
         self._scheduler: Scheduler | None = None
         self._scheduler_lock = threading.Lock()
 
@@ -352,7 +354,7 @@ class Predictor:
                 (broken if is_broken else allowed).append(hypothesis)
         return allowed or broken
 
-    def _phrases(self, blocklist: Sequence[str]) -> list[tuple[int, ...]]:
+    def _spellings(self, blocklist: tuple[str, ...]) -> list[tuple[int, ...]]:
         """Return the usual spellings of blocked phrases, so that a search finds another way in time."""
         cases = (str, str.lower, str.upper, str.capitalize, str.title)
         spellings = {case(phrase) for phrase in _folded(blocklist) for case in cases}
@@ -370,7 +372,7 @@ def _overlap(text: str, mark: str) -> int:
     return next((n for n in range(min(len(mark), len(text)), 0, -1) if text.endswith(mark[:n])), 0)
 
 
-def _folded(phrases: Sequence[str]) -> list[str]:
+def _folded(phrases: Iterable[str]) -> list[str]:
     return [folded for phrase in phrases if (folded := " ".join(phrase.split()))]
 
 
@@ -379,7 +381,8 @@ def _said(hypothesis: Hypothesis) -> list[int]:
     return target_ids(hypothesis.token_ids) if hypothesis.is_complete else list(hypothesis.token_ids)
 
 
-def _phrase_pattern(blocklist: Sequence[str]) -> re.Pattern[str] | None:
+@lru_cache(maxsize=16)
+def _phrase_pattern(blocklist: tuple[str, ...]) -> re.Pattern[str] | None:
     """Return what finds a blocked phrase as whole words, in any case; in scripts without blanks anywhere."""
     phrases = []
     for phrase in _folded(blocklist):

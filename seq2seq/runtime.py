@@ -42,13 +42,6 @@ class Memory(NamedTuple):
     values: Floats
     padding: Floats
 
-    def take(self, rows: NDArray[np.intp]) -> Memory:
-        return Memory(*(part[rows] for part in self))
-
-    @staticmethod
-    def join(parts: Sequence[Memory]) -> Memory:
-        return Memory(*map(np.concatenate, zip(*parts, strict=True)))
-
 
 class State(NamedTuple):
     """Hidden and cell states of rows: float32 [layers, rows, hidden] each."""
@@ -56,7 +49,7 @@ class State(NamedTuple):
     hidden: Floats
     cell: Floats
 
-    def take(self, rows: NDArray[np.intp]) -> State:
+    def take(self, rows: NDArray[np.integer]) -> State:
         return State(self.hidden[:, rows], self.cell[:, rows])
 
     @staticmethod

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.errors import Seq2SeqError
-from seq2seq.runtime import Floats, Memory, Runtime, State
+from seq2seq.runtime import Floats, Runtime, State
 from seq2seq.search import Program
+from seq2seq.slots import GoingOn, Slots
 from seq2seq.tokenizer import START
 
 R = TypeVar("R")
@@ -58,11 +59,11 @@ class _Running(Generic[R]):
 
 
 class _Seat(NamedTuple):
-    """A job in the batch, and how many rows stand there for it."""
+    """A job in the batch, and the slots of its rows: int64 [rows]."""
 
     running: _Running[Any]
     program: Program
-    rows: int
+    slots: NDArray[np.int64]
 
 
 class DecodingLoop:
@@ -77,8 +78,7 @@ class DecodingLoop:
         self._tasks: list[_Running[Any]] = []
         self._waiting: deque[tuple[_Running[Any], Job]] = deque()
         self._seats: list[_Seat] = []
-        # Of all rows in the order of the seats; None where there are none.
-        self._batch: tuple[NDArray[np.int64], State, Memory] | None = None
+        self._slots = Slots()
 
     @property
     def is_idle(self) -> bool:
@@ -101,54 +101,39 @@ class DecodingLoop:
         """Admit what waits, make one decoding step for all rows, and let tasks go on whose jobs are done."""
         self._drop_cancelled()
         self._admit()
-        if self._batch is None:
+        slots = self._slots
+        if slots.state is None:
             return
-        tokens, state, memory = self._batch
         try:
-            logits, state = self._runtime.step(tokens, state, memory)
+            logits, state = self._runtime.step(slots.tokens, slots.state, slots.memory)
         except Exception as error:  # of ONNX Runtime, such as no memory: it concerns all who were in this batch
             self._fail({seat.running: error for seat in self._seats})
             return
-        self._advance(logits, state, memory)
+        self._advance(logits, state)
 
     def run(self) -> None:
         """Step until every task is done."""
         while not self.is_idle:
             self.step()
 
-    def _advance(self, logits: Floats, state: State, memory: Memory) -> None:
+    def _advance(self, logits: Floats, state: State) -> None:
         """Show every program its logits, keep the rows that go on, and let their tasks know."""
-        parents, tokens, readers, seats = [], [], [], []
+        going_on: list[GoingOn] = []
+        seats: list[_Seat] = []
         failed: dict[_Running[Any], Exception] = {}
         touched = dict.fromkeys(seat.running for seat in self._seats)
-        first = 0
         for seat in self._seats:
             try:
-                following = seat.program.advance(logits[first : first + seat.rows])
+                following = seat.program.advance(logits[seat.slots])
             except Exception as error:
                 failed[seat.running] = error
             else:
-                rows = len(following.parents)
-                if rows:
-                    seats.append(seat._replace(rows=rows))
-                    parents.append(first + following.parents)
-                    tokens.append(following.tokens)
-                    readers.append(np.full(rows, first))  # all rows of a job read one memory
-                    first_unread = first + min(rows, seat.rows)
-                    readers[-1][: first_unread - first] = np.arange(first, first_unread)
+                if len(following.parents):
+                    seats.append(seat)
+                    going_on.append(GoingOn(seat.slots, seat.slots[following.parents], following.tokens))
                 else:
                     seat.running.open_jobs -= 1
-            first += seat.rows
-        self._seats = seats
-        if parents:
-            order, memory_order = np.concatenate(parents), np.concatenate(readers)
-            self._batch = (
-                np.concatenate(tokens),
-                state if _is_identity(order, first) else state.take(order),
-                memory if _is_identity(memory_order, first) else memory.take(memory_order),
-            )
-        else:
-            self._batch = None
+        self._follow(state, seats, going_on)
         for running in touched:
             if running not in failed:
                 try:
@@ -175,15 +160,22 @@ class DecodingLoop:
             self._tasks.remove(running)
             running.future.set_exception(error)
 
+    def _follow(self, state: State, seats: Sequence[_Seat], going_on: Sequence[GoingOn]) -> None:
+        """Leave these seats, with the rows that go on."""
+        if not seats:
+            self._slots.clear()
+            self._seats = []
+            return
+        places = self._slots.follow(state, going_on)
+        self._seats = [seat._replace(slots=slots) for seat, slots in zip(seats, places, strict=True)]
+
     def _admit(self) -> None:
         """Encode what waits while there is room, and join it to the batch."""
-        rows = sum(seat.rows for seat in self._seats)
-        parts = [] if self._batch is None else [self._batch]
         failed: dict[_Running[Any], Exception] = {}
         while self._waiting:
             running, job = self._waiting[0]
             wanted = job.program.rows
-            if rows > 0 and rows + wanted > self._max_rows:
+            if self._slots.count > 0 and self._slots.count + wanted > self._max_rows:
                 break
             self._waiting.popleft()
             try:
@@ -191,15 +183,7 @@ class DecodingLoop:
             except Exception as error:
                 failed[running] = error
                 continue
-            copies = np.zeros(wanted, np.intp)
-            parts.append((np.full(wanted, START, np.int64), state.take(copies), memory.take(copies)))
-            self._seats.append(_Seat(running, job.program, wanted))
-            rows += wanted
-        if len(parts) > 1:
-            tokens, states, memories = zip(*parts, strict=True)
-            self._batch = np.concatenate(tokens), State.join(states), Memory.join(memories)
-        elif parts:
-            self._batch = parts[0]
+            self._seats.append(_Seat(running, job.program, self._slots.add(memory, state, wanted, START)))
         self._fail(failed)
 
     def _drop_cancelled(self) -> None:
@@ -216,17 +200,11 @@ class DecodingLoop:
         """Take tasks out of the batch and out of the queue, and put what stopped them into their futures."""
         if not errors:
             return
-        seats, rows, first = [], [np.zeros(0, np.intp)], 0
-        for seat in self._seats:
-            if seat.running not in errors:
-                seats.append(seat)
-                rows.append(np.arange(first, first + seat.rows))
-            first += seat.rows
-        if self._batch is not None and len(seats) < len(self._seats):
-            tokens, state, memory = self._batch
-            order = np.concatenate(rows)
-            self._batch = (tokens[order], state.take(order), memory.take(order)) if seats else None
-        self._seats = seats
+        seats = [seat for seat in self._seats if seat.running not in errors]
+        if self._slots.state is not None and len(seats) < len(self._seats):
+            tokens = self._slots.tokens
+            staying = [GoingOn(seat.slots, seat.slots, tokens[seat.slots]) for seat in seats]
+            self._follow(self._slots.state, seats, staying)
         self._waiting = deque((running, job) for running, job in self._waiting if running not in errors)
         for running, error in errors.items():
             self._tasks.remove(running)
@@ -303,7 +281,3 @@ class Scheduler:
             for start in arrived:
                 start()
             self._loop.step()
-
-
-def _is_identity(order: NDArray[np.intp], rows: int) -> bool:
-    return len(order) == rows and bool((order == np.arange(rows)).all())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from seq2seq.sampling import log_normalisers
 from seq2seq.search import Floats, Hypothesis, NextRows
 
 
@@ -25,8 +26,7 @@ class ManyScoring:
         return [total / len(target) for total, target in zip(self.log_probs, self.targets, strict=True)]
 
     def advance(self, logits: Floats) -> NextRows:
-        largest = logits.max(axis=1)
-        log_sums = largest + np.log(np.exp(logits - largest[:, None]).sum(axis=1))
+        log_sums = log_normalisers(logits)
         parents, tokens = [], []
         for row, number in enumerate(self._alive):
             token = self.targets[number][self._place]

@@ -68,13 +68,13 @@ class Bans:
     Attributes:
         no_repeat_ngram: n-grams said in the reply are not said again; 0 is off.
         context: what follows each (n-1)-gram of the context, where its n-grams are blocked too.
-        phrases: token sequences that may never be completed.
+        phrases: what would complete a token sequence that may never be, by all its tokens before the last.
     """
 
     no_repeat_ngram: int = 0
     context_ngram: int = 0
     context: Mapping[tuple[int, ...], set[int]] = field(default_factory=dict)
-    phrases: Sequence[tuple[int, ...]] = ()
+    phrases: Mapping[tuple[int, ...], set[int]] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -84,7 +84,7 @@ class Bans:
             decoding.no_repeat_ngram,
             decoding.no_repeat_context_ngram,
             _followers(context, decoding.no_repeat_context_ngram),
-            phrases,
+            _last_tokens(phrases),
         )
 
     def apply(self, logits: Floats, said: Sequence[Sequence[int]], min_tokens: int) -> None:
@@ -113,9 +113,9 @@ class Bans:
             start = len(tokens) - self.context_ngram + 1
             if start >= 0:
                 banned |= self.context.get(tuple(tokens[start:]), set())
-        for phrase in self.phrases:
-            if len(tokens) >= len(phrase) - 1 and tuple(tokens[len(tokens) - len(phrase) + 1 :]) == phrase[:-1]:
-                banned.add(phrase[-1])
+        for length in {len(prefix) for prefix in self.phrases}:
+            if length <= len(tokens):
+                banned |= self.phrases.get(tuple(tokens[len(tokens) - length :]), set())
         return banned
 
 
@@ -289,6 +289,14 @@ class Continuation:
     def hypotheses(self) -> list[Hypothesis]:
         beginning = tuple(self._beginning)
         return [replace(found, token_ids=beginning + found.token_ids) for found in self._program.hypotheses()]
+
+
+def _last_tokens(phrases: Iterable[tuple[int, ...]]) -> dict[tuple[int, ...], set[int]]:
+    """Return the last tokens of phrases, by the tokens before."""
+    found: dict[tuple[int, ...], set[int]] = {}
+    for *prefix, last in phrases:
+        found.setdefault(tuple(prefix), set()).add(last)
+    return found
 
 
 def _followers(texts: Iterable[Sequence[int]], n: int) -> dict[tuple[int, ...], set[int]]:

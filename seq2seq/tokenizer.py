@@ -18,6 +18,7 @@ from seq2seq.errors import TokenizerError
 
 PAD, START, END, FORWARD, BACKWARD, THEM, ME, PERSONA = range(8)
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<forward>", "<backward>", "<them>", "<me>", "<persona>")
+_FEW_TEXTS = 32  # so few are encoded before threads for them have begun
 
 
 class Tokenizer:
@@ -54,6 +55,8 @@ class Tokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Encode many texts; each comes out as ``encode`` would give it."""
+        if len(texts) <= _FEW_TEXTS:
+            return [self.encode(text) for text in texts]
         encodings = self._bpe.encode_batch_fast([" " + _encodable(text) for text in texts], add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 

@@ -12,7 +12,7 @@ from bot.engine import Reply, ReplyEngine, ReplyRequest
 from seq2seq.config import DecodingConfig
 
 _MOST_CANDIDATES = 64  # of all replies under way: what a core draws in about half a second
-_FEWEST_CANDIDATES = 4  # of one reply, however many are under way
+_FEWEST_CANDIDATES = 2  # of one reply, however many are under way
 
 
 class Load:

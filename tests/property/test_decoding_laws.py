@@ -164,7 +164,7 @@ def test_programs_never_see_each_other(asked: Any, max_rows: int, least: int, ng
 
 @given(st.text(min_size=1, max_size=8), st.text(max_size=8), st.text(max_size=8))
 def test_a_phrase_between_blanks_is_found_in_any_case(phrase: str, before: str, behind: str) -> None:
-    pattern = _phrase_pattern([phrase])
+    pattern = _phrase_pattern((phrase,))
     folded = " ".join(phrase.split())
     if pattern is None:
         assert not folded

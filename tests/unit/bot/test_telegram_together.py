@@ -30,7 +30,7 @@ def test_the_more_replies_are_under_way_the_fewer_candidates_each_has() -> None:
     slot = BatchedSlot(FixedSlot(inner))
     for number in range(32):
         slot.engine_for(["hi"]).submit(ReplyRequest([f"hi {number}"]))
-    assert candidates(inner) == [16, 16, 16, 16, 12, 10, 9, 8, 7, 6, 5, 5, *[4] * 20]
+    assert candidates(inner) == [16, 16, 16, 16, 12, 10, 9, 8, 7, 6, 5, 5, 4, 4, 4, 4, *[3] * 5, *[2] * 11]
     for reply in inner.waiting:
         reply.set_result(Reply("", "m1", "rank", 0, 0, 0.0))
     slot.engine.submit(ReplyRequest(["hi again"]))

@@ -8,7 +8,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from seq2seq.model_files import load_model_dir
-from seq2seq.runtime import PROBE, Memory, Runtime, State, products_saturate, session_options
+from seq2seq.runtime import PROBE, Runtime, products_saturate, session_options
+from seq2seq.slots import Slots
 from tests.builders import PublishedModel
 
 
@@ -76,23 +77,15 @@ def test_a_source_is_padded_to_the_longest(runtime: Runtime) -> None:
     assert state.hidden.shape == state.cell.shape == (config.decoder_layers, 1, config.hidden_size)
 
 
-def test_rows_are_taken_and_joined_with_all_that_is_theirs(runtime: Runtime) -> None:
-    parts = [runtime.encode([3, 5, token]) for token in (60, 61, 62)]
-    memory, state = Memory.join([m for m, _ in parts]), State.join([s for _, s in parts])
-    order = np.array([2, 0, 0])
-    for place, source in enumerate(order):
-        for found, wanted in zip(memory.take(order), parts[source][0], strict=True):
-            np.testing.assert_array_equal(found[place], wanted[0])
-        for found, wanted in zip(state.take(order), parts[source][1], strict=True):
-            np.testing.assert_array_equal(found[:, place], wanted[:, 0])
-
-
 def test_a_step_is_bit_for_bit_the_same_alone_and_among_others(runtime: Runtime) -> None:
     parts = [runtime.encode([3, 5, *range(60, 60 + n)]) for n in range(1, 30)]
-    tokens = np.arange(70, 70 + len(parts))
-    logits, after = runtime.step(tokens, State.join([s for _, s in parts]), Memory.join([m for m, _ in parts]))
+    slots = Slots()
+    for token, (memory, state) in enumerate(parts, 70):
+        slots.add(memory, state, 1, token)
+    assert slots.state is not None
+    logits, after = runtime.step(slots.tokens, slots.state, slots.memory)
     for row, (memory, state) in enumerate(parts):
-        alone, alone_after = runtime.step(tokens[row : row + 1], state, memory)
+        alone, alone_after = runtime.step(slots.tokens[row : row + 1], state, memory)
         np.testing.assert_array_equal(alone[0], logits[row])
         np.testing.assert_array_equal(alone_after.cell[:, 0], after.cell[:, row])
 
