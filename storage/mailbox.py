@@ -23,10 +23,11 @@ from storage.schema import ChatRow, IncomingRow, OutgoingRow, PlaceRow, SentRow
 
 _INBOX, _OUTBOX = cast(Table, IncomingRow.__table__), cast(Table, OutgoingRow.__table__)
 _PLACES = cast(Table, PlaceRow.__table__)
+_UNDONE = ("waiting", "begun")  # of an update; the second is not worked on again
 _FINISH = (
     update(_INBOX)
     .where(
-        _INBOX.c.bot == bindparam("of_bot"), _INBOX.c.update_id == bindparam("update"), _INBOX.c.state == "waiting"
+        _INBOX.c.bot == bindparam("of_bot"), _INBOX.c.update_id == bindparam("update"), _INBOX.c.finished.is_(None)
     )
     .values(state=bindparam("end"), payload=null(), finished=bindparam("moment"))
 )
@@ -78,7 +79,7 @@ class Mailbox:
 
     def waiting(self, limit: int | None = None) -> list[Incoming]:
         """Return updates that are not done, oldest first: the work left over when the program starts."""
-        query = select(IncomingRow).where(IncomingRow.bot == self.bot, IncomingRow.state == "waiting")
+        query = select(IncomingRow).where(IncomingRow.bot == self.bot, IncomingRow.state.in_(_UNDONE))
         with self._session() as session:
             rows = session.scalars(query.order_by(IncomingRow.update_id).limit(limit))
             return [Incoming(r.update_id, r.chat, r.payload or {}, r.person, r.attempts) for r in rows]
@@ -89,6 +90,23 @@ class Mailbox:
             row = session.get_one(IncomingRow, (self.bot, update_id), with_for_update=True)
             row.attempts += 1
             return row.attempts
+
+    def begin_once(self, update_id: int) -> bool:
+        """Note that what an update asks for begins, and must not be done twice; False where it began before.
+
+        It may be done then, or not: whoever worked on it ended before its answer was stored.
+        """
+
+        def work(session: Session) -> bool:
+            row = session.get(IncomingRow, (self.bot, update_id), with_for_update=True)
+            if row is None:  # forgotten meanwhile, with its person
+                return True
+            is_first = row.state == "waiting"
+            if is_first:
+                row.state = "begun"
+            return is_first
+
+        return self._write(work)
 
     def finish(self, update_id: int, *, is_failed: bool = False, now: datetime | None = None) -> None:
         """Note that an update needs no more work, and drop its text. Without an answer, or after ``post``."""
@@ -200,7 +218,7 @@ class Mailbox:
         with self._session() as session:
             waiting = [
                 session.scalars(
-                    select(func.count()).select_from(table).where(table.bot == self.bot, table.state == "waiting")
+                    select(func.count()).select_from(table).where(table.bot == self.bot, table.state.in_(_UNDONE))
                 ).one()
                 for table in (IncomingRow, OutgoingRow)
             ]

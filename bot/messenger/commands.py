@@ -27,6 +27,8 @@ FRONTEND: Frontend = "telegram"
 EXPORT_FILE = "backchat.json"
 # In a group everybody reads the answer; these tell of what one person said elsewhere, or change it.
 _PRIVATE = {"consent", "export", "forget", "link", "search", "history", "continue", "rename", "set", "show", "seed"}
+# Done twice they do something else: they take back more, or toggle. What is done again by /retry is one more reply.
+_ONCE = {"undo", "alternatives", "continue", "link", "rollback"}
 _PEOPLE = ("start", "help", "privacy", "consent", "export", "forget", "link")
 _ADMINS = ("stats", "broadcast", "promote", "rollback")
 
@@ -76,6 +78,10 @@ class Desk:
 
     def is_for_private_chats(self, name: str) -> bool:
         return name in _PRIVATE
+
+    def is_done_once(self, name: str) -> bool:
+        """Tell whether a command must not be done again where a crash hides how far it came."""
+        return name in _ONCE
 
     def menu(self, texts: Texts, *, is_admin: bool = False) -> list[tuple[str, str]]:
         """Return the name and the line of help of all that people can command, or admins."""

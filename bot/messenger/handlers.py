@@ -160,6 +160,8 @@ class Handlers:
             return self._say(incoming, message, texts.say("unknown_command", command=f"/{name}"))
         if not message.is_private and self._desk.is_for_private_chats(name):
             return self._say(incoming, message, texts.say("only_private"))
+        if self._desk.is_done_once(name) and not self._mailbox.begin_once(incoming.update_id):
+            return self._say(incoming, message, texts.say("interrupted"))
         if own is not None:
             said = own(message, arguments, texts)
             outgoing = self._outgoing(incoming, message, said.text, said.options)

@@ -30,6 +30,11 @@ def rows(bot: BotProcess, query: str) -> list[tuple[object, ...]]:
         return database.execute(query).fetchall()
 
 
+def execute(bot: BotProcess, statement: str) -> None:
+    with closing(sqlite3.connect(bot.home / "conversations.db", timeout=30)) as database, database:
+        database.execute(statement)
+
+
 def assert_all_answered(server: EmulatorClient, bot: BotProcess, said: list[str], kills: int) -> None:
     """Every message has one turn and one reply; only a message on the wire at a kill was sent twice."""
     wait_for(
@@ -153,3 +158,24 @@ def test_a_kill_in_the_middle_of_a_broadcast_doubles_nothing_that_was_noted(
         heard = Counter({person: server.texts(person).count("Hear, hear!") for person in [*people, ADA]})
         assert {person: heard[person] for person in noted} == dict.fromkeys(noted, 1)
         assert all(count <= 2 for count in heard.values())
+
+
+def test_a_kill_between_an_undo_and_its_answer_does_not_take_back_twice(
+    server: EmulatorClient, tmp_path: Path
+) -> None:
+    with BotProcess(server, tmp_path) as bot:
+        bot.start()
+        for number, text in enumerate(("one", "two", "three"), 1):
+            server.say(ADA, text)
+            server.wait_for_texts(number, ADA)
+        (newest,) = rows(bot, "SELECT head_id FROM conversations")
+        execute(bot, "CREATE TRIGGER jam BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'jammed'); END")
+        server.say(ADA, "/undo")
+        wait_for(lambda: rows(bot, "SELECT head_id FROM conversations") != [newest], "the undo")
+        bot.kill()
+        execute(bot, "DROP TRIGGER jam")
+        bot.start()
+        assert server.wait_for_texts(4, ADA)[3].startswith("I was stopped in the middle of that")
+        server.say(ADA, "/history")
+        assert server.wait_for_texts(5, ADA)[4] == "you: one\nbot: one\nyou: two\nbot: two"
+        assert bot.terminate() == 0

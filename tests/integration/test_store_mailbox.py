@@ -65,6 +65,19 @@ def test_attempts_tell_of_crashes(mailbox: Mailbox) -> None:
     assert mailbox.waiting()[0].attempts == 2
 
 
+def test_what_must_not_be_done_twice_begins_once_and_still_waits_for_its_answer(
+    store: ConversationStore, mailbox: Mailbox
+) -> None:
+    mailbox.receive([update(1), update(2)])
+    assert [mailbox.begin_once(1), mailbox.begin_once(1)] == [True, False]
+    assert ([u.update_id for u in mailbox.waiting()], mailbox.backlog()) == ([1, 2], (2, 0))
+    mailbox.post(Outgoing(123456, "7", ["done"], update_id=1))
+    assert [u.update_id for u in mailbox.waiting()] == [2]
+    store.add_turn("telegram:7", "hello", person=BOB)
+    store.delete_person(BOB)
+    assert mailbox.begin_once(2)
+
+
 def test_the_text_of_an_update_goes_when_it_is_done(store: ConversationStore, mailbox: Mailbox) -> None:
     mailbox.receive([update(1, words="aubergine"), update(2, words="aubergine"), update(3, words="aubergine")])
     mailbox.finish(1)
