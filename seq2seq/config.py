@@ -233,7 +233,7 @@ class RetrainingConfig:
     base: tuple[str, ...] = ("chitchat",)
     replay_ratio: float = 2.0
     rehearsals: int = 2000
-    learning_rate: float = 5e-4
+    learning_rate: float = 2e-4
     batch_size: int = 32
     dropout: float = 0.2
     average_decay: float = 0.99
