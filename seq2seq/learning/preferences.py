@@ -68,7 +68,7 @@ def learn_preferences(
     """Return the settings with the weights of ``rank`` moved towards what people preferred.
 
     Args:
-        prior_pairs: how many pairs it takes to count as much as the weights of now.
+        prior_pairs: precision of the prior: see ``fit_weights``.
     """
     if not pairs:
         return decoding
@@ -86,14 +86,17 @@ def learn_preferences(
 def fit_weights(differences: Floats, weights: Floats, prior_pairs: float) -> Floats:
     """Return the likeliest weights, by logistic regression with a normal prior around the weights of now.
 
-    The first weight stays: scores are in its unit. Terms are compared by their spread, so that the prior holds back
-    each alike.
+    The first weight stays: scores are in its unit. Terms are compared by how much they differ, so that the prior
+    holds back each alike.
 
     Args:
         differences: [pairs, terms], of the chosen reply less those of the rejected one.
         weights: [terms].
+        prior_pairs: precision of the prior, for weights of terms that differ by 1. A pair adds a quarter at most, so
+            it takes at least four times as many pairs to count as much as the weights of now.
     """
-    spread = np.maximum(differences.std(axis=0), 1e-3)
+    # Not the standard deviation: a single pair has none, and the chosen reply of a pair is always the first.
+    spread = np.maximum(np.sqrt(np.mean(differences**2, axis=0)), 1e-3)
     scaled, start = differences / spread, weights * spread
     free = np.arange(1, len(weights))
     found = start.copy()

@@ -42,6 +42,13 @@ def test_few_pairs_move_the_weights_little_and_more_pairs_more() -> None:
     assert moves[0] < 0.2 < moves[1]
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_pairs_that_all_differ_alike_are_as_few_as_they_are(count: int) -> None:
+    alike = np.tile([0.1, 0.5, 0.2, -0.3], (count, 1)) + 0.001 * np.arange(count)[:, None]
+    moves = np.abs(fit_weights(alike, NOW, 20) - NOW) * np.abs(alike[0])
+    assert 0 < moves.max() < 0.05 * count
+
+
 def test_the_unit_of_scores_stays() -> None:
     assert fit_weights(preferences(np.array([5.0, 0, 0, 0]), 500), NOW, 20)[0] == 1.0
 
