@@ -108,8 +108,8 @@ class Talk:
         """Return what else could be said in place of the last reply, what is said now first."""
         now = self.last_reply()
         texts = [now.text, *(turn.text for turn in self.store.alternatives(now.id))]
-        if now.reply is not None:
-            texts += [str(candidate["text"]) for candidate in now.reply.candidates]
+        if now.reply is not None:  # those that were ruled out have no words
+            texts += [str(candidate["text"]) for candidate in now.reply.candidates if candidate["text"]]
         return list(dict.fromkeys(texts))
 
     def choose(self, number: int) -> str:
@@ -152,12 +152,12 @@ class Talk:
         self.conversation = new_conversation()
 
     def go_to(self, name: str | None) -> Conversation:
-        """Go on with the conversation of this name, or with the last one but this."""
+        """Go on with the conversation of this name, or with the last one but this; never with a group's."""
         if name is None:
-            others = [c for c in self.store.conversations(self.person, 2) if c.key != self.conversation]
-            found = others[0] if others else None
+            last = self.store.conversations(self.person, 2, in_private=True)
+            found = next((c for c in last if c.key != self.conversation), None)
         else:
-            found = self.store.find_conversation(name, self.person)
+            found = self.store.find_conversation(name, self.person, in_private=True)
         if found is None:
             raise BotError(
                 self.text("no_other_conversation") if name is None else self.text("no_such_conversation", title=name)

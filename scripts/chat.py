@@ -153,7 +153,7 @@ def _open_talk(settings: Settings, conversation: str | None, *, continue_last: b
         is_recorded=is_recorded,
     )
     talk.seed = settings.chat.seed
-    if continue_last and store.conversations(talk.person, 1):
+    if continue_last and store.conversations(talk.person, 1, in_private=True):
         talk.go_to(None)
     return talk
 

@@ -76,6 +76,11 @@ class Feedback:
     ratings: Mapping[str, int] = field(default_factory=dict)
     taught: Mapping[str, str] = field(default_factory=dict)
 
+    def of(self, person: str) -> Feedback:
+        """Return what one person made of it."""
+        ratings = {key: value for key, value in self.ratings.items() if key == person}
+        return Feedback(ratings, {key: text for key, text in self.taught.items() if key == person})
+
 
 @dataclass(frozen=True)
 class ModelRatings:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TypeVar
 
-from sqlalchemy import Select, delete, func, or_, select
+from sqlalchemy import Select, delete, func, not_, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from storage import erasing, importing, learning, people, search
@@ -44,13 +44,20 @@ from storage.rows import (
     turn_row,
 )
 from storage.saying import Person, Place, append_turn, head_of, person_called, place_called, texts_up_to
-from storage.schema import ConversationRow, PersonRow, RatingRow, ReplyRow, TaughtRow, TurnRow
+from storage.schema import ConversationRow, PersonRow, PlaceRow, RatingRow, ReplyRow, TaughtRow, TurnRow
 from storage.voices import Voices
 
 __all__ = ["ConversationStore", "StorageConfig"]
 
 _EXPORT_BATCH = 50  # conversations that are in memory together
 _LEARNING_BATCH = 50
+# Telegram's groups have negative numbers; a group that said /new talks in the conversation that its place names.
+_IS_PRIVATE = not_(
+    or_(
+        ConversationRow.key.startswith("telegram:-"),
+        ConversationRow.key.in_(select(PlaceRow.conversation).where(PlaceRow.place.startswith("-"))),
+    )
+)
 _Result = TypeVar("_Result", int, bool, int | None)
 
 
@@ -267,13 +274,6 @@ class ConversationStore:
             row = session.get(TurnRow, turn_id)
             return to_turn(row, row.conversation.key) if row is not None else None
 
-    def find_turn(self, conversation: str, external_id: str) -> Turn | None:
-        """Return the turn of this name in a conversation: that of a Telegram message, say."""
-        query = select(TurnRow).join(TurnRow.conversation).where(ConversationRow.key == conversation)
-        with self._session() as session:
-            row = session.scalar(query.where(TurnRow.external_id == external_id))
-            return to_turn(row, conversation) if row is not None else None
-
     def recent_turns(self, conversation: str, limit: int) -> list[Turn]:
         """Return the last ``limit`` turns of the branch that is being talked in, oldest first."""
         with self._session() as session:
@@ -317,19 +317,33 @@ class ConversationStore:
             key = row.conversation.key
             return [to_turn(other, key) for other in session.scalars(beside.order_by(TurnRow.id))]
 
-    def conversations(self, person: str | None = None, limit: int | None = None) -> list[Conversation]:
-        """Return conversations, the one talked in last first; those that ``person`` began, where given."""
-        query = select_conversations()
+    def conversations(
+        self, person: str | None = None, limit: int | None = None, *, in_private: bool = False
+    ) -> list[Conversation]:
+        """Return conversations, the one talked in last first; those that ``person`` began, where given.
+
+        Args:
+            in_private: leave out those that a group talks in.
+        """
+        query = select_conversations().where(_IS_PRIVATE) if in_private else select_conversations()
         with self._session() as session:
             if person is not None:
                 query = query.where(ConversationRow.person_id == people.find(session, person))
             query = query.order_by(ConversationRow.updated.desc(), ConversationRow.id.desc()).limit(limit)
             return [to_conversation(*row) for row in session.execute(query)]
 
-    def find_conversation(self, name: str, person: str | None = None) -> Conversation | None:
-        """Return the conversation of this key, or else the last one talked in of this title, in any case."""
+    def find_conversation(
+        self, name: str, person: str | None = None, *, in_private: bool = False
+    ) -> Conversation | None:
+        """Return the conversation of this key, or else the last one talked in of this title, in any case.
+
+        Args:
+            person, in_private: see ``conversations``.
+        """
         title = func.lower(ConversationRow.title) == func.lower(name)
         query = select_conversations().where(or_(ConversationRow.key == name, title))
+        if in_private:
+            query = query.where(_IS_PRIVATE)
         with self._session() as session:
             if person is not None:
                 query = query.where(ConversationRow.person_id == people.find(session, person))
@@ -416,8 +430,9 @@ class ConversationStore:
             with self._session() as session:
                 talks = _load_talks(session, batch)
             for place, turns, branch, feedback in talks:
-                if name is not None:  # what others said in a group is not this person's to take along
+                if name is not None:  # what others said in a group, or made of it, is not this person's to take along
                     turns, branch = ([turn for turn in some if turn.person == name] for some in (turns, branch))
+                    feedback = {number: made.of(name) for number, made in feedback.items()}
                 yield place, turns, branch, feedback
 
     def import_dialogues(self, dialogues: Sequence[importing.Dialogue], *, now: datetime | None = None) -> int:

@@ -158,6 +158,8 @@ class Desk:
         return Said(f"On its way to {len(chats)} chats.", others=others)
 
     def _promote(self, message: Message, arguments: str, texts: Texts) -> Said:
+        if not arguments:
+            return Said("/promote MODEL")
         return self._change_model(lambda: self._registry.promote(arguments))
 
     def _rollback(self, message: Message, arguments: str, texts: Texts) -> Said:
@@ -177,10 +179,9 @@ class Desk:
             self._store.people.link(code, message.person)
         except LinkCodeError:
             return False
-        talks = self._store.conversations(message.person, 20)
-        last = next((talk for talk in talks if not talk.key.startswith("telegram:-")), None)
-        if last is not None and message.is_private:
-            self._mailbox.set_conversation(message.place, last.key)
+        if message.is_private:
+            for last in self._store.conversations(message.person, 1, in_private=True):
+                self._mailbox.set_conversation(message.place, last.key)
         return True
 
     def _consent_word(self, message: Message, texts: Texts) -> str:

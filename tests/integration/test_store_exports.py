@@ -146,6 +146,18 @@ def test_an_export_of_one_person_has_nothing_that_others_said(store: Conversatio
         assert "reply to ada" not in content
 
 
+@pytest.mark.parametrize("form", ["json", "csv"])
+def test_an_export_of_one_person_has_nothing_that_others_made_of_it(store: ConversationStore, form: str) -> None:
+    asked, reply = say(store, "hello", "hi", conversation="telegram:-100", person=BOB)
+    store.teach(asked.id, BOB, "good day")
+    store.teach(asked.id, "telegram:8", "aubergine")
+    store.rate(reply.id, "telegram:8", -1)
+    exported = "".join(store.export(form, person=BOB))
+    assert "good day" in exported
+    assert "aubergine" not in exported
+    assert "telegram:8" not in exported
+
+
 def test_an_unknown_form_names_those_there_are(store: ConversationStore) -> None:
     with pytest.raises(StorageError, match="no export as 'xml'; there are jsonl, json, csv, md"):
         store.export("xml")

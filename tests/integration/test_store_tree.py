@@ -84,13 +84,10 @@ def test_a_branch_is_cut_at_its_limit(store: ConversationStore) -> None:
     assert store.branch_to(999, 2) == []
 
 
-def test_a_turn_is_found_by_its_id_and_its_name(store: ConversationStore) -> None:
+def test_a_turn_is_found_by_its_id(store: ConversationStore) -> None:
     turn = store.add_turn("bob/1", "hello", person=BOB, external_id="message:5")
     assert store.turn(turn.id) == turn
-    assert store.find_turn("bob/1", "message:5") == turn
     assert store.turn(999) is None
-    assert store.find_turn("bob/1", "message:6") is None
-    assert store.find_turn("ada/1", "message:5") is None
 
 
 def test_a_reply_that_was_stopped_is_marked(store: ConversationStore) -> None:
@@ -115,6 +112,16 @@ def test_a_conversation_is_renamed_and_found_by_either_name(store: ConversationS
     assert store.find_conversation("about tea", person=BOB) is None
     assert store.rename("ada/1", None) is True
     assert store.find_conversation("about tea") is None
+
+
+def test_what_a_group_talks_in_is_none_of_a_persons_private_conversations(store: ConversationStore) -> None:
+    for key in ("telegram:7", "telegram:-100", "telegram:-100/5", "20260301-120000-abcd"):
+        say(store, "hello", conversation=key, person=BOB)
+    store.mailbox(1).set_conversation("-100", "20260301-120000-abcd")
+    assert [c.key for c in store.conversations(BOB, in_private=True)] == ["telegram:7"]
+    assert len(store.conversations(BOB)) == 4
+    assert store.find_conversation("telegram:-100", BOB, in_private=True) is None
+    assert store.find_conversation("telegram:-100", BOB) is not None
 
 
 def test_of_two_conversations_with_one_title_the_last_talked_in_is_found(store: ConversationStore) -> None:
