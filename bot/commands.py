@@ -25,6 +25,7 @@ Frontend = Literal["terminal", "telegram"]
 _BOTH: tuple[Frontend, ...] = ("terminal", "telegram")
 _TERMINAL: tuple[Frontend, ...] = ("terminal",)
 _KINDS = get_type_hints(DecodingConfig)
+_MOST_DIGITS = 18  # of a number, so that databases take it
 
 
 @dataclass(frozen=True)
@@ -297,7 +298,7 @@ def _model_ids(talk: Talk) -> Iterable[str]:
 
 
 def _conversation_names(talk: Talk) -> Iterable[str]:
-    return [c.title or c.key for c in talk.store.conversations(talk.person, 20)]
+    return [c.title or c.key for c in talk.store.conversations(talk.person, 20, in_private=True)]
 
 
 def _parsed(talk: Talk, name: str, value: str) -> Any:
@@ -316,6 +317,8 @@ def _parsed(talk: Talk, name: str, value: str) -> Any:
 def _number(talk: Talk, text: str, command: str, default: int | None = None, least: int = 1) -> int:
     if not text and default is not None:
         return default
+    if len(text) > _MOST_DIGITS:
+        raise BotError(talk.text("takes_fewer_digits", command=command, most=_MOST_DIGITS))
     if not (text.isascii() and text.isdigit()) or int(text) < least:
         raise BotError(talk.text("takes_at_least", command=command, least=least, value=repr(text)))
     return int(text)

@@ -15,6 +15,7 @@ from bot.model_slot import ModelSlot
 from bot.talk import Talk
 from seq2seq.errors import DecodingError
 from seq2seq.registry import Registry
+from storage.records import ReplyRecord
 from storage.store import ConversationStore, StorageConfig
 
 
@@ -40,6 +41,11 @@ LINES = (
     ("/good", "there is no reply yet; say something first", "还没有回答，请先说点什么"),
     ("/teach", "/teach TEXT: say what the answer should have been", "用法：/teach 文字。请说出本该怎么回答"),
     ("/seed 7", "Seed 7 for each reply.", "每个回答都用种子 7。"),
+    (
+        "/history 9999999999999999999",
+        "/history takes a number of 18 digits at most",
+        "/history 要一个最多 18 位的数字",
+    ),
     ("/seed x", "/seed takes a whole number of at least 0, got 'x'", "/seed 要一个不小于 0 的整数，收到的是 'x'"),
     ("/set top_k x", "top_k takes a whole number, got 'x'", "top_k 要一个整数，收到的是 'x'"),
     ("/set topk 3", "no setting 'topk'. Did you mean top_k?", "没有 'topk' 这个设置。你是说 top_k 吗？"),
@@ -70,6 +76,27 @@ def test_a_setting_out_of_range_is_refused_with_the_range(talk: Talk) -> None:
     with pytest.raises(DecodingError, match=r"between 0\.01 and 10"):
         run_command(talk, "/set temperature 99")
     assert talk.decoding == {}
+
+
+@pytest.mark.parametrize("command", ["/history", "/undo", "/seed", "/alternatives"])
+def test_a_number_of_any_length_is_taken_or_refused(talk: Talk, command: str) -> None:
+    talk.say("hello")
+    for digits in (18, 19, 5000):
+        assert answer(talk, f"{command} {'9' * digits}")
+
+
+def test_what_was_ruled_out_is_no_alternative(talk: Talk) -> None:
+    asked = talk.store.add_turn("c1", "hello", person="terminal:ada")
+    candidates = ({"text": "hi"}, {"text": "", "ruled_out": "repeats what only one other person wrote"})
+    talk.store.add_reply(asked, "hi", ReplyRecord("m1", "rank", 1, 1, 0.5, candidates=candidates))
+    assert talk.alternatives() == ["hi"]
+
+
+def test_a_private_talk_goes_on_with_no_groups_conversation(talk: Talk) -> None:
+    talk.say("hello")
+    talk.store.add_turn("telegram:-100", "said in a group", person="terminal:ada")
+    assert answer(talk, "/continue") == "there is no other conversation of yours"
+    assert answer(talk, "/continue telegram:-100") == "telegram:-100: no such conversation"
 
 
 def test_every_command_of_the_messenger_has_a_line_of_help_in_chinese() -> None:
