@@ -15,6 +15,7 @@ _DEFAULT_MINUTES = 30.0
 
 @app.command()
 def train(
+    context: typer.Context,
     corpora: Annotated[
         list[str] | None,
         typer.Argument(
@@ -48,7 +49,9 @@ def train(
 
     if preset not in PRESETS:
         raise typer.BadParameter(f"must be one of {', '.join(PRESETS)}, got {preset!r}", param_hint="--preset")
-    if not corpora and resume is None:
+    if resume is not None:
+        _refuse_changes(context)
+    elif not corpora:
         raise typer.BadParameter("name at least one, such as a file or chatterbot:english", param_hint="CORPUS")
     # Threads that spin while they wait stall one another where other programs run.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded
@@ -93,3 +96,13 @@ def train(
         print(f"To talk with it: backchat chat --model {model_id}", file=sys.stderr)
         print(f"To use it everywhere: backchat models promote {model_id}", file=sys.stderr)
         print(model_id)
+
+
+def _refuse_changes(context: typer.Context) -> None:
+    """Raise a usage error for what is given beside ``--resume``, which would change nothing."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE" and name not in ("resume", "skip_bad_lines"):
+            given = "CORPUS" if parameter.param_type_name == "argument" else parameter.opts[0]
+            raise typer.BadParameter(f"a run goes on as it began; leave out {given}", param_hint="--resume")

@@ -22,7 +22,7 @@ from seq2seq.model import Seq2Seq
 from seq2seq.model_files import ModelDir, load_model_dir
 from seq2seq.provenance import FromMemory, LearnedRound, read_learned
 from seq2seq.publishing import load_model, publish_model
-from seq2seq.registry import Registry
+from seq2seq.registry import Registry, check_name
 from seq2seq.runs import Run, open_run, start_run
 from seq2seq.tokenizer import Tokenizer, train_tokenizer
 from seq2seq.training import Trainer, TrainingResult
@@ -44,6 +44,9 @@ class TrainRequest:
     training: TrainingConfig
     cleaning: CleaningConfig
     decoding: DecodingConfig
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
 
     @classmethod
     def of_run(cls, run: Run) -> TrainRequest:
@@ -113,7 +116,7 @@ def train(
         collected = datetime.fromtimestamp(started, UTC)
         rounds = [corpus.learned_round(collected) for corpus in corpora if isinstance(corpus, FromMemory)]
         learned = (*(read_learned(parent) if parent is not None else ()), *rounds)
-        return _publish(registry, asked, run, model, result, learned)
+        return _publish(registry, asked, run, model, result, parent, learned)
 
 
 def dry_run(request: TrainRequest, open_corpus: OpenCorpus = open_corpus) -> str:
@@ -190,6 +193,7 @@ def _publish(
     run: Run,
     model: Seq2Seq,
     result: TrainingResult,
+    parent: ModelDir | None,
     learned: Sequence[LearnedRound],
 ) -> str:
     results = {
@@ -201,8 +205,9 @@ def _publish(
         "skipped_updates": result.skipped_updates,
     }
     kept = ("corpora", "exchanges", "code_version", "machine")
-    # Corpora as they were named may be paths of this machine; their file names and digests are enough.
-    request = {name: value for name, value in run.facts["request"].items() if name not in ("corpora", "valid")}
+    # What was named may be paths of this machine; file names and digests of corpora, and the parent's id, are enough.
+    named = ("corpora", "valid", "parent")
+    request = {name: value for name, value in run.facts["request"].items() if name not in named}
     return publish_model(
         registry,
         asked.name,
@@ -210,7 +215,7 @@ def _publish(
         run.tokenizer(),
         asked.decoding,
         {
-            "parent": asked.parent,
+            "parent": parent.model_id if parent is not None else None,
             "parameters": sum(weight.numel() for weight in model.parameters()),
             "run": run.run_id,
             "request": request,

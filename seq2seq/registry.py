@@ -22,6 +22,18 @@ DEFAULT_MODEL = "english"
 _LONGEST_NAME = 64
 
 
+def check_name(name: str) -> None:
+    """Tell before hours of training where a model could not be published under a name.
+
+    Raises:
+        RegistryError: ``name`` cannot be part of an id.
+    """
+    if not MODEL_ID.fullmatch(name) or len(name) > _LONGEST_NAME:
+        raise RegistryError(
+            f"{name!r:.100}: a model's name has letters, digits, '.', '-' and '_', {_LONGEST_NAME} at most"
+        )
+
+
 @dataclass(frozen=True)
 class RegistryEntry:
     """A line of ``models list``. ``problem`` says why a damaged model cannot be used."""
@@ -61,10 +73,7 @@ class Registry:
             RegistryError: ``name`` cannot be part of an id.
             ModelFilesError: the model cannot be written.
         """
-        if not MODEL_ID.fullmatch(name) or len(name) > _LONGEST_NAME:
-            raise RegistryError(
-                f"{name!r:.100}: a model's name has letters, digits, '.', '-' and '_', {_LONGEST_NAME} at most"
-            )
+        check_name(name)
         created = (now or datetime.now(UTC)).astimezone(UTC)
         model_id = f"{created:%Y%m%d-%H%M%S}-{name}-{secrets.token_hex(2)}"
         provenance = {"created": created.isoformat(timespec="seconds"), **manifest}
