@@ -9,7 +9,7 @@ import numpy as np
 
 from seq2seq.predictor import Predictor
 from seq2seq.sampling import log_normalisers, top_tokens
-from seq2seq.tokenizer import SPECIAL_TOKENS, START, source_ids, target_ids
+from seq2seq.tokenizer import SPECIAL_TOKENS, START, target_ids
 
 _ALTERNATIVES = 3
 
@@ -48,9 +48,7 @@ def explain(
         context: turns, oldest first, as they were when the reply was made.
         token_ids: the reply's tokens, without the end mark.
     """
-    tokenizer, config, runtime = predictor.tokenizer, predictor.config, predictor.runtime
-    turns = tokenizer.encode_batch(list(context)[-config.context_turns :])
-    source = source_ids(turns, config.max_source_tokens, tokenizer.encode_batch(list(persona)))
+    runtime, source = predictor.runtime, predictor.source(context, persona)
     memory, state = runtime.encode(source)
     explained = []
     before = START

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from seq2seq.config import DecodingConfig
+from seq2seq.dialogues import fold_blanks
 from seq2seq.errors import ModelFilesError
 from seq2seq.model_files import ModelDir, load_model_dir
 from seq2seq.persona import NOBODY, Persona
@@ -56,7 +57,10 @@ class Score:
 
 
 class Predictor:
-    """One loaded model. Safe to share between threads; a reply never depends on what else is decoded."""
+    """One loaded model. Safe to share between threads; a reply never depends on what else is decoded.
+
+    White space is folded to single blanks in all that it reads, as it was in all that it was trained on.
+    """
 
     def __init__(self, model: ModelDir, threads: int = 1) -> None:
         self.model_id, self.config, self.decoding = model.model_id, model.config, model.decoding
@@ -175,10 +179,8 @@ class Predictor:
     ) -> list[Score]:
         """Score given responses by teacher forcing, end mark included and nothing of the target cut."""
         lines = personas or [()] * len(contexts)
-        sources = [
-            self._source(self._turns(context), persona) for context, persona in zip(contexts, lines, strict=True)
-        ]
-        programs = [ManyScoring([target_ids(ids)]) for ids in self.tokenizer.encode_batch(list(responses))]
+        sources = [self.source(context, persona) for context, persona in zip(contexts, lines, strict=True)]
+        programs = [ManyScoring([target_ids(ids)]) for ids in self._encode(responses)]
         self._run_all(zip(sources, programs, strict=True))
         return [Score(program.log_probs[0], len(program.targets[0])) for program in programs]
 
@@ -191,7 +193,7 @@ class Predictor:
         """Judge given responses, any number to each context, by the terms that ``rank`` goes by."""
         lines = personas or [()] * len(contexts)
         turns = [self._turns(context) for context in contexts]
-        replies = [[tuple(ids) for ids in self.tokenizer.encode_batch(list(given))] for given in responses]
+        replies = [[tuple(ids) for ids in self._encode(given)] for given in responses]
         forward = [ManyScoring([target_ids(ids) for ids in given]) for given in replies]
         asked: dict[tuple[int, ...], dict[int, int]] = {}  # reply -> number of its context -> place in the scoring
         for number, given in enumerate(replies):
@@ -221,6 +223,10 @@ class Predictor:
             for number, given in enumerate(replies)
         ]
 
+    def source(self, context: Sequence[str], persona: Sequence[str] = ()) -> list[int]:
+        """Return the ids that the model reads of a context, oldest turn first, with persona lines in front."""
+        return self._source(self._turns(context), persona)
+
     def _task(
         self,
         context: Sequence[str],
@@ -234,7 +240,7 @@ class Predictor:
         lines = with_style(decoding.style, persona.lines)
         fact = persona.fact_asked(context[-1]) if context else None
         if fact is not None:
-            answers = self.tokenizer.encode_batch(list(fact.answers))
+            answers = self._encode(fact.answers)
             scoring = ManyScoring([target_ids(ids) for ids in answers])
             yield [Job(self._source(turns, lines), scoring)]
             stated = [
@@ -249,7 +255,7 @@ class Predictor:
             decoding = decoding.with_changes(blocklist=(*decoding.blocklist, *persona.avoid))
         program: Program = self._program(decoding, turns, seed)
         if prefix.strip():
-            program = Continuation(self.tokenizer.encode(prefix), program)
+            program = Continuation(self.tokenizer.encode(fold_blanks(prefix)), program)
         on_start(program)
         yield [Job(self._source(turns, lines), program)]
         found = self._allowed(program.hypotheses(), decoding)
@@ -293,11 +299,14 @@ class Predictor:
             is_stopped=stop,
         )
 
+    def _encode(self, texts: Iterable[str]) -> list[list[int]]:
+        return self.tokenizer.encode_batch([fold_blanks(text) for text in texts])
+
     def _turns(self, context: Sequence[str]) -> list[list[int]]:
-        return self.tokenizer.encode_batch(list(context)[-self.config.context_turns :])
+        return self._encode(context[-self.config.context_turns :])
 
     def _source(self, turns: Sequence[Sequence[int]], persona: Sequence[str]) -> list[int]:
-        return source_ids(turns, self.config.max_source_tokens, self.tokenizer.encode_batch(list(persona)))
+        return source_ids(turns, self.config.max_source_tokens, self._encode(persona))
 
     def _reverse_source(self, token_ids: Sequence[int]) -> list[int]:
         return reverse_source_ids(token_ids, self.config.max_source_tokens)

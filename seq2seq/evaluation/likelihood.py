@@ -16,7 +16,7 @@ from seq2seq.dialogues import exchanges
 from seq2seq.errors import CorpusError
 from seq2seq.evaluation.metrics import count_target_bytes, count_target_words
 from seq2seq.predictor import Predictor
-from seq2seq.tokenizer import source_ids, target_ids
+from seq2seq.tokenizer import target_ids
 
 if TYPE_CHECKING:
     from seq2seq.model import Seq2Seq
@@ -197,10 +197,8 @@ def measure_fp32(model: Seq2Seq, predictor: Predictor, tests: TestSet, on_progre
 
 
 def _ids(predictor: Predictor, exchange: TestExchange) -> tuple[list[int], list[int]]:
-    tokenizer, config = predictor.tokenizer, predictor.config
-    turns = tokenizer.encode_batch(list(exchange.context)[-config.context_turns :])
-    persona = tokenizer.encode_batch(list(exchange.persona))
-    return source_ids(turns, config.max_source_tokens, persona), target_ids(tokenizer.encode(exchange.response))
+    source = predictor.source(exchange.context, exchange.persona)
+    return source, target_ids(predictor.tokenizer.encode(exchange.response))
 
 
 def _score(

@@ -74,6 +74,14 @@ def test_many_threads_never_change_a_reply(predictor: Predictor) -> None:
     assert [future.result(60) for future in futures] == alone
 
 
+def test_white_space_changes_no_reply_for_training_has_folded_it(predictor: Predictor) -> None:
+    typed, folded = ["Hello there.", "Hi!\nHow  are you? ", "\tFine,\n\nthanks.\n"], list(SMALL_TALK[0][:3])
+    assert predictor.source(typed, ["I like\ntea. "]) == predictor.source(folded, ["I like tea."])
+    assert predictor.predict([typed], decoding(), [3]) == predictor.predict([folded], decoding(), [3])
+    assert predictor.predict([[]], GREEDY, prefix="Take an\n") == predictor.predict([[]], GREEDY, prefix="Take an")
+    assert predictor.score([typed], [" Glad to\nhear it."]) == predictor.score([folded], ["Glad to hear it."])
+
+
 def test_a_seed_is_a_requests_own(predictor: Predictor) -> None:
     wanted = decoding(strategy="sample", temperature=3.0, top_p=1.0)
     replies = predictor.predict([["Hello there."]] * 4, wanted, [7, 8, 7, 9])
