@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,8 @@ from seq2seq.lines import BadLines, numbered_lines
 
 _MAX_TXT_MESSAGES = 1000
 _MAX_ZIP_RATIO = 200  # text packs ten to twenty times smaller; bombs a thousand times and more
+_SHADOW = re.compile(r"(?:^|/)(?:__MACOSX/|\._[^/]*$)")  # what macOS adds to archives beside each file
+_CHAT_FILE = re.compile(r"(?:^|/)(?:result|message_\d+)\.json$")
 
 
 class Reader(Protocol):
@@ -127,19 +130,27 @@ def read_plain_text(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dia
 def read_zip(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
     """Read every file of a known format in a zip archive, in the order of their names.
 
-    Nothing is unpacked to disk, so no member can escape; an archive that unpacks to more than 200 times its
-    size is refused as a zip bomb.
+    Where a chat is among them, other text is what was sent in it, and left out. Nothing is unpacked to disk, so no
+    member can escape; an archive that unpacks to more than 200 times its size is refused as a zip bomb.
     """
     try:
         with zipfile.ZipFile(stream) as archive:
-            members = [member for member in archive.infolist() if _format(member.filename) in _ZIPPED_READERS]
+            members = [
+                member
+                for member in archive.infolist()
+                if _format(member.filename) in _ZIPPED_READERS and not _SHADOW.search(member.filename)
+            ]
             packed, unpacked = stream.seek(0, 2), sum(member.file_size for member in members)
             if unpacked > _MAX_ZIP_RATIO * packed:
                 raise CorpusError(
                     f"{name}: {packed:,} bytes that unpack to {unpacked:,}, as a zip bomb does. "
                     "If it is honest, unpack it first."
                 )
+            chats = {member.filename for member in members if _is_chat(archive, member)}
             for member in sorted(members, key=lambda member: member.filename):
+                if chats and member.filename not in chats and _format(member.filename) in _SENT_FORMATS:
+                    ChatNotes.of(bad).remarks.append(f"left out: {name}, {member.filename}: sent in a chat")
+                    continue
                 read = _ZIPPED_READERS[_format(member.filename)]
                 with archive.open(member) as unpacked_stream:
                     try:
@@ -148,6 +159,13 @@ def read_zip(stream: IO[bytes], name: str, bad: BadLines) -> Iterator[Dialogue]:
                         ChatNotes.of(bad).remarks.append(f"left out: {error}")
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, EOFError) as error:
         raise CorpusError(f"{name}: not a readable zip archive ({error})") from error
+
+
+def _is_chat(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
+    if _format(member.filename) != ".txt":
+        return _CHAT_FILE.search(member.filename) is not None
+    with archive.open(member) as stream:
+        return is_chat_text(stream)
 
 
 def read_gzipped(reader: Reader) -> Reader:
@@ -175,6 +193,7 @@ _ZIPPED_READERS: dict[str, Reader] = {
     ".json": read_chat_json,
     ".json.gz": read_gzipped(read_chat_json),
 }
+_SENT_FORMATS = frozenset((".txt", ".csv", ".tsv"))  # of files that people send one another
 _READERS: dict[str, Reader] = {**_ZIPPED_READERS, ".zip": read_zip}
 FORMATS = tuple(_READERS)
 _FORCED_READERS: dict[str, Reader] = {

@@ -105,6 +105,27 @@ def test_zip_reads_known_files_in_the_order_of_their_names(tmp_path: Path) -> No
     assert read(tmp_path / "c.zip") == [["1", "2"], ["3", "4"]]
 
 
+CHAT = "[24.12.23, 12:00:01] Ada: Hello\n[24.12.23, 12:00:11] Bob: Hi\n"
+
+
+@pytest.mark.parametrize("name", ["__MACOSX/._chat.txt", "__MACOSX/a/._b.jsonl", "._chat.txt", "a/._b.csv"])
+def test_what_macos_adds_to_a_zip_is_no_text(name: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.writestr("_chat.txt", CHAT)
+        archive.writestr(name, b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X\xb0\nresource\nfork\n")
+    assert read(tmp_path / "c.zip") == [["Hello", "Hi"]]
+
+
+@pytest.mark.parametrize("name", ["00000012-shopping.txt", "files/table.csv", "files/table.tsv"])
+def test_files_that_were_sent_in_a_chat_are_no_dialogues(name: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        archive.writestr("_chat.txt", CHAT)
+        archive.writestr(name, "milk\neggs\n")
+    notes = ChatNotes()
+    assert texts(list(read_dialogues(tmp_path / "c.zip", notes))) == [["Hello", "Hi"]]
+    assert f"left out: {tmp_path / 'c.zip'}, {name}: sent in a chat" in notes.remarks
+
+
 def test_zip_writes_nothing_to_disk_whatever_its_members_are_called(tmp_path: Path) -> None:
     folder = tmp_path / "inside"
     folder.mkdir()
