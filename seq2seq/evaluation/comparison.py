@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from seq2seq.corpus import Corpus
 from seq2seq.evaluation.evaluate import CorpusEvaluation, EvaluationConfig, Subject, evaluate_model
 from seq2seq.evaluation.judges import Judges, Verdict
-from seq2seq.evaluation.likelihood import OnProgress, evenly_spaced
+from seq2seq.evaluation.likelihood import OnProgress, TestExchange, evenly_spaced
 from seq2seq.evaluation.metrics import commonest_share, distinct, has_loop, parroting, repeated_share
 
 _RESAMPLES = 1000
@@ -86,7 +86,8 @@ def compare(first: CorpusEvaluation, second: CorpusEvaluation, seed: int = 0) ->
     Raises:
         ValueError: they are not of the same exchanges.
     """
-    if first.tests.exchanges != second.tests.exchanges or first.sample.exchanges != second.sample.exchanges:
+    pairs = (first.tests.exchanges, second.tests.exchanges), (first.sample.exchanges, second.sample.exchanges)
+    if any(_asked(one) != _asked(other) for one, other in pairs):
         raise ValueError("only evaluations of the same exchanges can be compared")
     all_dialogues = [exchange.dialogue for exchange in first.tests.exchanges]
     sampled = [exchange.dialogue for exchange in first.sample.exchanges]
@@ -116,6 +117,11 @@ def compare(first: CorpusEvaluation, second: CorpusEvaluation, seed: int = 0) ->
     )
     found |= {name: compare_sets(one, other, measure, seed) for name, measure in sets}
     return found
+
+
+def _asked(exchanges: Sequence[TestExchange]) -> list[tuple[int, int, str]]:
+    """Return what makes exchanges the same, however much context each model is shown."""
+    return [(exchange.dialogue, exchange.depth, exchange.response) for exchange in exchanges]
 
 
 def _compare_verdicts(first: Verdict, second: Verdict, sampled: Sequence[int], seed: int) -> dict[str, Difference]:

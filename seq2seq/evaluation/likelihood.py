@@ -31,7 +31,10 @@ OnProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class TestExchange:
-    """A response to be predicted. ``dialogue`` is the number of its dialogue, ``depth`` its turns of context."""
+    """A response to be predicted. ``dialogue`` is the number of its dialogue, ``depth`` its turns of context.
+
+    Dialogues of one key are one: a memory yields each exchange of a conversation by itself.
+    """
 
     __test__ = False  # no test case, though pytest would think so
 
@@ -74,7 +77,9 @@ def read_test_set(corpus: Corpus, context_turns: int) -> TestSet:
     """
     kept: list[TestExchange] = []
     left_out = 0
-    for number, dialogue in enumerate(corpus):
+    numbers: dict[str, int] = {}  # of dialogues, by key
+    for dialogue in corpus:
+        number = numbers.setdefault(dialogue.key, len(numbers))
         found = exchanges(dialogue, max(context_turns, len(DEPTHS)))
         for depth, exchange in zip(dialogue.responses(), found, strict=True):
             if len(exchange.response.split()) > MOST_REPLY_WORDS:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from seq2seq.config import DecodingConfig
 from seq2seq.corpus import open_corpus
 from seq2seq.errors import DecodingError
 from seq2seq.evaluation.comparison import compare, evaluate_all
@@ -15,7 +16,9 @@ from seq2seq.evaluation.likelihood import TestExchange
 from seq2seq.evaluation.relevance import CANDIDATES, draw_candidates
 from seq2seq.evaluation.summary import difference_rows, headline_rows, short_name, text_rows
 from seq2seq.predictor import Predictor
+from seq2seq.publishing import publish_model
 from seq2seq.registry import Registry
+from tests.builders import SMALL_TALK, tiny_config, tiny_model, tokenizer_for
 from tests.published import publish_tiny, write_corpus
 
 CONTRACT = """model corpus exchanges target_tokens target_words target_bytes nll_nats perplexity_token perplexity_word
@@ -115,6 +118,19 @@ def test_evaluations_of_other_samples_cannot_be_compared(
     other = evaluate_model(subject, open_corpus(str(corpus_path)), EvaluationConfig(replies=4, contexts=0))
     with pytest.raises(ValueError, match="same exchanges"):
         compare(evaluation, other)
+
+
+def test_models_that_are_shown_more_or_less_context_compare(
+    evaluation: CorpusEvaluation, corpus_path: Path, tmp_path: Path
+) -> None:
+    tokenizer = tokenizer_for(SMALL_TALK)
+    model = tiny_model(tiny_config(tokenizer, context_turns=4))
+    model_id = publish_model(Registry(tmp_path), "long", model, tokenizer, DecodingConfig(max_tokens=5), {})
+    predictor = Predictor.load(tmp_path / model_id)
+    config = EvaluationConfig(replies=5, timed_replies=2)
+    other = evaluate_model(Subject(predictor, predictor.decoding), open_corpus(str(corpus_path)), config)
+    assert other.tests.exchanges != evaluation.tests.exchanges
+    assert "bits_per_byte" in compare(evaluation, other)
 
 
 def test_candidates_are_the_own_response_and_nineteen_that_differ() -> None:

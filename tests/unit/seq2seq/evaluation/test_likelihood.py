@@ -41,6 +41,12 @@ def ignore(what: str, done: int, total: int) -> None:
     assert 0 <= done <= total
 
 
+def test_exchanges_of_one_conversation_belong_together(tmp_path: Path) -> None:
+    rows = [{"id": name, "source": "memory", "turns": [["A", "Tea?"], ["B", f"Yes, {name}."]]} for name in "abba"]
+    found = read_test_set(open_corpus(str(write_corpus(tmp_path / "memory.jsonl", rows))), 3)
+    assert [exchange.dialogue for exchange in found.exchanges] == [0, 1, 1, 0]
+
+
 def test_every_turn_but_the_first_is_an_exchange_with_its_context(tests: TestSet) -> None:
     assert [(e.context, e.response, e.depth, e.dialogue) for e in tests.exchanges] == [
         (("Hello there.",), "Hi! How are you?", 1, 0),
