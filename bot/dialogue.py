@@ -32,12 +32,14 @@ class Wishes:
     Attributes:
         decoding: settings that differ from the model's own.
         seed: None draws a new one.
+        tried: how many replies there are already; a fixed seed would make the same again, and is moved on by so many.
         on_text: called with the text so far, where the strategy has one to show.
         is_cancelled: asked between tokens; what was written until then is the reply.
     """
 
     decoding: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
+    tried: int = 0
     on_text: Callable[[str], None] | None = None
     is_cancelled: Callable[[], bool] = lambda: False
 
@@ -155,6 +157,7 @@ class DialogueManager:
         wishes = wishes or self._wishes
         decoding = engine.decoding.with_changes(**{**self._wishes.decoding, **wishes.decoding})
         seed = self._wishes.seed if wishes.seed is None else wishes.seed
+        seed = None if seed is None else seed + wishes.tried
         return ReplyRequest(context, decoding, seed, self.persona, wishes.on_text, wishes.is_cancelled)
 
 

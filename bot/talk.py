@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +68,10 @@ class Talk:
         """Return the settings that replies are found with now."""
         return self.engine.decoding.with_changes(**self.decoding)
 
+    def wishes(self, tried: int = 0) -> Wishes:
+        """Return how the next reply is wanted, of which there are ``tried`` already."""
+        return Wishes(dict(self.decoding), self.seed, tried, self.on_text, self.is_cancelled)
+
     def text(self, name: str, **facts: object) -> str:
         """Return a text of the bot's own, of ``bot/messenger/texts``, in this talk's language."""
         return languages().of(self.language).say(name, **facts)
@@ -83,21 +86,19 @@ class Talk:
 
     def say(self, message: str) -> Answer:
         """Say something, and have it answered."""
-        return self._dialogue.respond(self.conversation, message, person=self.person, wishes=self._wishes())
+        return self._dialogue.respond(self.conversation, message, person=self.person, wishes=self.wishes())
 
     def retry(self) -> Answer:
         """Have the last message answered once more; the reply that was there stays beside."""
-        wishes = self._wishes()
-        if wishes.seed is not None:  # the same seed would say the same; each try takes the next one
-            tried = len(self.store.alternatives(self.last_reply().id))
-            wishes = replace(wishes, seed=wishes.seed + tried)
-        return self._dialogue.answer(self._asked(), wishes)
+        asked, last = self._asked(), self.history(1)[0]
+        tried = len(self.store.alternatives(last.id)) if last.speaker == "bot" else 0
+        return self._dialogue.answer(asked, self.wishes(tried))
 
     def edit(self, message: str) -> Answer:
         """Say something else instead of the last message; that one stays on a branch of its own."""
         asked = self._asked()
         return self._dialogue.respond(
-            self.conversation, message, person=self.person, instead_of=asked.id, wishes=self._wishes()
+            self.conversation, message, person=self.person, instead_of=asked.id, wishes=self.wishes()
         )
 
     def undo(self, exchanges: int = 1) -> list[Turn]:
@@ -251,9 +252,6 @@ class Talk:
         if not turns:
             raise BotError(self.text("no_message_yet"))
         return turns[-1]
-
-    def _wishes(self) -> Wishes:
-        return Wishes(dict(self.decoding), self.seed, self.on_text, self.is_cancelled)
 
     def _repeat(self, turns: list[Turn]) -> None:
         for turn in turns:

@@ -14,7 +14,7 @@ from bot.errors import BotError
 from bot.messenger import buttons
 from bot.messenger.access import Access
 from bot.messenger.commands import FRONTEND, Desk
-from bot.messenger.intake import Me, Message, message_of
+from bot.messenger.intake import Me, Message, message_of, place_called, thread_of
 from bot.messenger.metrics import Metrics
 from bot.messenger.splitting import split_text
 from bot.messenger.texts import Languages, Texts
@@ -112,8 +112,7 @@ class Handlers:
             return self._command(incoming, message, *message.command)
         if message.text is None:
             return self._say(incoming, message, texts.say("only_text"))
-        text = message.text[1:] if message.text.startswith("//") else message.text
-        return self._reply(incoming, message, text, external_id=str(message.number))
+        return self._reply(incoming, message, message.text, external_id=str(message.number))
 
     def _reply(
         self,
@@ -129,12 +128,12 @@ class Handlers:
         talk = self._talk(message)
         answer, outgoing = self._dialogue.respond_by_post(
             talk.conversation,
-            text,
+            text[1:] if text.startswith("//") else text,
             self._carrier(incoming, message, edits=edits),
             person=message.person,
             external_id=external_id,
             instead_of=instead_of,
-            wishes=Wishes(dict(talk.decoding), talk.seed),
+            wishes=talk.wishes(),
         )
         return outgoing or self._say(incoming, message, answer.reply.text)
 
@@ -190,7 +189,8 @@ class Handlers:
         user = int(query["from"]["id"])
         if not self._access.allows(user, int(incoming.chat)):
             return Handled(toast="")
-        number = int(query.get("message", {}).get("message_id", 0))
+        body = query.get("message", {})
+        number = int(body.get("message_id", 0))
         turn_id = self._mailbox.turn_of(incoming.chat, number)
         turn = self._store.turn(turn_id) if turn_id is not None else None
         if turn is None:
@@ -201,7 +201,7 @@ class Handlers:
             return Handled(toast=texts.say("rated_good" if data == buttons.GOOD else "rated_bad"))
         if data not in (buttons.ANOTHER, buttons.LEFT, buttons.RIGHT):
             return Handled(toast="")
-        chosen = self._choose(turn, data)
+        chosen = self._choose(turn, data, place_called(int(incoming.chat), thread_of(body)))
         if chosen is None:
             return Handled(toast=texts.say("no_other"))
         parts = split_text(chosen.text)[:1] or [_NOTHING]
@@ -211,14 +211,18 @@ class Handlers:
         )
         return Handled(self._mailbox.post(edit), toast="")
 
-    def _choose(self, turn: Turn, data: str) -> Turn | None:
+    def _choose(self, turn: Turn, data: str, place: str) -> Turn | None:
         """Return the reply to show instead, and go on talking behind it where it answers the last message."""
         beside = self._store.alternatives(turn.id)
         last = self._store.recent_turns(turn.conversation, 1)
         is_last = bool(last) and any(last[0].id == other.id for other in beside)
         if data == buttons.ANOTHER:
             asked = self._store.turn(turn.parent_id) if is_last and turn.parent_id is not None else None
-            return self._dialogue.answer(asked).turn if asked is not None else None
+            if asked is None:
+                return None
+            talk = self._talks.get(place)
+            wishes = talk.wishes(len(beside)) if talk is not None else Wishes(tried=len(beside))
+            return self._dialogue.answer(asked, wishes).turn
         at = [other.id for other in beside].index(turn.id) + (1 if data == buttons.RIGHT else -1)
         if not 0 <= at < len(beside):
             return None

@@ -63,8 +63,17 @@ class Message:
 
     @property
     def place(self) -> str:
-        """Return what tells conversations apart: the chat, and the thread in it."""
-        return f"{self.chat}/{self.thread}" if self.thread else str(self.chat)
+        return place_called(self.chat, self.thread)
+
+
+def place_called(chat: int, thread: int | None) -> str:
+    """Return what tells conversations apart: the chat, and the thread in it."""
+    return f"{chat}/{thread}" if thread else str(chat)
+
+
+def thread_of(body: Json) -> int | None:
+    """Return the thread that a message is in."""
+    return body.get("message_thread_id") if body.get("is_topic_message") else None
 
 
 def incoming_of(update: Json, me: Me) -> Incoming | None:
@@ -104,7 +113,7 @@ def message_of(update: Json, me: Me) -> Message | None:
         text = _without_mention(text, me)
     return Message(
         chat=int(chat["id"]),
-        thread=body.get("message_thread_id") if body.get("is_topic_message") else None,
+        thread=thread_of(body),
         number=int(body["message_id"]),
         user=user,
         language=body.get("from", {}).get("language_code"),

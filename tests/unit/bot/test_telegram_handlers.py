@@ -1,0 +1,102 @@
+"""What updates come to, in process: an engine of the script's, a real memory, nothing sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.dialogue import DialogueManager, Wishes
+from bot.messenger import buttons
+from bot.messenger.access import Access
+from bot.messenger.commands import Desk
+from bot.messenger.handlers import Handlers
+from bot.messenger.intake import Me, incoming_of
+from bot.messenger.metrics import Metrics
+from seq2seq.registry import Registry
+from storage.mailbox import Mailbox
+from storage.records import Outgoing
+from storage.store import ConversationStore, StorageConfig
+from tests.fakes import FixedSlot, ScriptedEngine
+
+ME = Me(1, "a_bot")
+ADMIN, BOB = 9, 7
+
+
+class Chat:
+    """Bob's private chat with the bot; every message that the bot posts counts as sent at once."""
+
+    def __init__(self, store: ConversationStore, home: Path, engine: ScriptedEngine, wishes: Wishes | None) -> None:
+        slot: Any = FixedSlot(engine)
+        dialogue, metrics = DialogueManager(slot, store, wishes=wishes), Metrics()
+        self.mailbox: Mailbox = store.mailbox(1)
+        desk = Desk(store, self.mailbox, slot, Registry(home), metrics)
+        access = Access(admins=[ADMIN])
+        self._handlers = Handlers(
+            ME, dialogue, slot, self.mailbox, access, metrics, desk, lambda message: None, has_buttons=True
+        )
+        self._updates = 0
+
+    def say(self, text: str, *, number: int | None = None, user: int = BOB, kind: str = "message") -> Outgoing:
+        """Let a message come, or an edited one of this number."""
+        sender = {"id": user, "is_bot": False}
+        chat = {"id": user, "type": "private"}
+        return self._handle(
+            {kind: {"message_id": number or self._updates, "from": sender, "chat": chat, "text": text}}
+        )
+
+    def press(self, button: str, number: int) -> Outgoing:
+        message = {"message_id": number, "chat": {"id": BOB}}
+        return self._handle({"callback_query": {"id": "1", "from": {"id": BOB}, "message": message, "data": button}})
+
+    def _handle(self, update: dict[str, Any]) -> Outgoing:
+        self._updates += 1
+        incoming = incoming_of({"update_id": self._updates, **update}, ME)
+        assert incoming is not None
+        self.mailbox.receive([incoming])
+        outgoing = self._handlers.handle(incoming).outgoing
+        assert outgoing is not None
+        return self.mailbox.record_sent(outgoing, 100 + self._updates)
+
+
+@pytest.fixture
+def open_chat(tmp_path: Path) -> Iterator[Callable[..., Chat]]:
+    store = ConversationStore(StorageConfig(f"sqlite:///{tmp_path / 'talks.db'}"))
+    yield lambda engine, wishes=None: Chat(store, tmp_path, engine, wishes)
+    store.close()
+
+
+def test_another_reply_is_made_with_the_settings_of_its_chat(open_chat: Callable[..., Chat]) -> None:
+    engine = ScriptedEngine("one", "two")
+    chat = open_chat(engine)
+    chat.say("/set temperature 1.5")
+    chat.say("/seed 5")
+    sent = chat.say("hello").sent[0]
+    assert chat.press(buttons.ANOTHER, sent).parts == ("two",)
+    assert [(r.decoding and r.decoding.temperature, r.seed) for r in engine.requests] == [(1.5, 5), (1.5, 6)]
+
+
+def test_a_bot_with_a_fixed_seed_makes_other_replies_with_other_seeds(open_chat: Callable[..., Chat]) -> None:
+    engine = ScriptedEngine("one", "two", "three")
+    chat = open_chat(engine, Wishes(seed=5))
+    sent = chat.say("hello").sent[0]
+    chat.press(buttons.ANOTHER, sent)
+    chat.say("/retry")
+    assert [request.seed for request in engine.requests] == [5, 6, 7]
+
+
+def test_a_doubled_slash_is_a_message_that_begins_with_one_when_it_is_edited_too(
+    open_chat: Callable[..., Chat],
+) -> None:
+    engine = ScriptedEngine("one", "two")
+    chat = open_chat(engine)
+    chat.say("//this", number=40)
+    chat.say("//that", number=40, kind="edited_message")
+    assert engine.contexts == [["/this"], ["/that"]]
+
+
+def test_an_admin_who_names_no_model_promotes_none(open_chat: Callable[..., Chat], tmp_path: Path) -> None:
+    assert open_chat(ScriptedEngine()).say("/promote", user=ADMIN).parts == ("/promote MODEL",)
+    assert Registry(tmp_path).current() is None
