@@ -110,6 +110,7 @@ class TelegramBot:
         self._arrived: dict[int, float] = {}
         self._told_off: dict[str, float] = {}
         self._at_work: set[Future[Any]] = set()
+        self._servers: list[HttpServer] = []
         self._is_up = False
 
     def stop(self) -> None:
@@ -129,23 +130,21 @@ class TelegramBot:
         """
         self._loop = asyncio.get_running_loop()
         background: list[asyncio.Task[Any]] = []
-        server = metrics_server = None
         stopped = asyncio.create_task(self._stop.wait())
         try:
-            started = asyncio.create_task(self._begin())
-            await asyncio.wait((started, stopped), return_when=asyncio.FIRST_COMPLETED)
-            if not started.done():
-                started.cancel()
+            starting = asyncio.create_task(self._start())
+            background.append(starting)
+            await asyncio.wait((starting, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
                 return
-            me = started.result()
-            metrics_server = await self._serve_metrics()
+            me = starting.result()
             if self._settings.webhook_url is not None:
-                server = await self._serve_webhook(self._settings.webhook_url, me)
                 intake: asyncio.Task[Any] = asyncio.create_task(self._stop.wait())
             else:
                 polling = Polling(self._bot, self._take, self._has_room, self._metrics, self._settings.poll_timeout_s)
                 intake = asyncio.create_task(polling.run())
-            background = [intake, *(asyncio.create_task(work()) for work in (self._refresh, self._purge, self._menu))]
+            background.append(intake)
+            background += (asyncio.create_task(work()) for work in (self._refresh, self._purge, self._menu))
             self._is_up = True
             _LOG.info("@%s is up, model %s", me.username, self._slot.engine.model_id)
             await asyncio.wait((intake, stopped), return_when=asyncio.FIRST_COMPLETED)
@@ -157,7 +156,15 @@ class TelegramBot:
             for task in (*background, stopped):
                 task.cancel()
             await asyncio.gather(*background, stopped, return_exceptions=True)
-            await self._wind_up(server, metrics_server)
+            await self._wind_up()
+
+    async def _start(self) -> Me:
+        """Begin, and open the doors."""
+        me = await self._begin()
+        await self._serve_metrics()
+        if self._settings.webhook_url is not None:
+            await self._serve_webhook(self._settings.webhook_url, me)
+        return me
 
     async def _begin(self) -> Me:
         """Meet the server, and take up what the last run left."""
@@ -196,10 +203,9 @@ class TelegramBot:
             _LOG.info("%d updates of the last run are taken up", len(left))
         return me
 
-    async def _wind_up(self, *servers: HttpServer | None) -> None:
-        for server in servers:
-            if server is not None:
-                await server.stop()
+    async def _wind_up(self) -> None:
+        for server in self._servers:
+            await server.stop()
         await self._inbox.close(_WORK_PATIENCE_S)
         await self._outbox.close(_SEND_PATIENCE_S)
         for pool in (self._workers, self._clerk, self._noters):
@@ -237,8 +243,7 @@ class TelegramBot:
                 self._arrived[incoming.update_id] = time.monotonic()
                 self._inbox.add(incoming.chat, incoming)
             else:
-                self._metrics.count("limited")
-                await self._post(partial(self._handlers.refuse, is_told=self._tells_off(incoming.chat)), incoming)
+                await self._refuse(incoming)
 
     def _is_full(self) -> bool:
         return self._inbox.waiting >= _MOST_WAITING
@@ -293,6 +298,15 @@ class TelegramBot:
         if outgoing is not None:
             self._outbox.add(outgoing.chat, outgoing)
 
+    async def _refuse(self, incoming: Incoming) -> None:
+        """Leave an update unanswered whose chat is too fast; where that fails, answer it: it will not come again."""
+        self._metrics.count("limited")
+        try:
+            await self._post(partial(self._handlers.refuse, is_told=self._tells_off(incoming.chat)), incoming)
+        except Exception as error:
+            _LOG.error("An update could not be refused: %s", _place_of(error))
+            self._inbox.add(incoming.chat, incoming)
+
     def _tells_off(self, chat: str) -> bool:
         """Tell whether a chat that is too fast shall be told: once a minute."""
         now = time.monotonic()
@@ -324,7 +338,7 @@ class TelegramBot:
 
     # Servers
 
-    async def _serve_webhook(self, url: str, me: Me) -> HttpServer:
+    async def _serve_webhook(self, url: str, me: Me) -> None:
         path = webhook_path(url)
         if path == HEALTH_PATH:
             raise BotError(f"telegram.webhook_url: {HEALTH_PATH} is taken; choose another path")
@@ -335,7 +349,7 @@ class TelegramBot:
             HEALTH_PATH: health_endpoint(lambda: self._is_up),
         }
         cert, key = self._settings.tls_cert, self._settings.tls_key
-        server = await self._listen(endpoints, self._settings.listen, self._settings.port, _tls(cert, key))
+        await self._listen(endpoints, self._settings.listen, self._settings.port, _tls(cert, key))
 
         async def set_webhook() -> bool:
             return await self._bot.set_webhook(
@@ -343,21 +357,19 @@ class TelegramBot:
             )
 
         await insist("setWebhook", set_webhook)
-        return server
 
-    async def _serve_metrics(self) -> HttpServer | None:
+    async def _serve_metrics(self) -> None:
         if self._settings.metrics_port is None:
-            return None
+            return
         endpoints = {
             "/metrics": metrics_endpoint(self._metrics.exposition),
             HEALTH_PATH: health_endpoint(lambda: self._is_up),
         }
-        return await self._listen(endpoints, "127.0.0.1", self._settings.metrics_port, None)
+        await self._listen(endpoints, "127.0.0.1", self._settings.metrics_port, None)
 
-    async def _listen(
-        self, endpoints: dict[str, Endpoint], host: str, port: int, tls: ssl.SSLContext | None
-    ) -> HttpServer:
+    async def _listen(self, endpoints: dict[str, Endpoint], host: str, port: int, tls: ssl.SSLContext | None) -> None:
         server = HttpServer(endpoints, lambda: self._metrics.count("refused_requests"))
+        self._servers.append(server)
         try:
             taken = await server.start(host, port, tls)
         except OSError as error:
@@ -365,7 +377,6 @@ class TelegramBot:
                 f"cannot listen on {host}:{port} ({error.strerror}); choose another --listen or --port"
             ) from None
         _LOG.info("Listening on %s:%d", host, taken)
-        return server
 
     # Background
 
