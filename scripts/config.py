@@ -22,9 +22,14 @@ def config(
 
     from bot.assembly import persona_file
     from bot.settings import explain_settings, load_settings
+    from seq2seq.errors import PersonaError
 
     if persona:
-        print(persona_file(load_settings()).read_text(encoding="utf-8"), end="")
+        path = persona_file(load_settings())
+        try:
+            print(path.read_text(encoding="utf-8"), end="")
+        except (OSError, UnicodeDecodeError) as error:
+            raise PersonaError(f"{path}: cannot be read ({error})") from error
         return
     rows = explain_settings(load_settings())
     if as_json:

@@ -61,16 +61,21 @@ def open_corpus(name: str, *, skip_bad_lines: bool = False) -> Corpus:
     """Open a corpus.
 
     Raises:
-        CorpusError: there is no such file or name, or a database URL holds a password.
+        CorpusError: there is no such file or name, or a database URL is malformed or holds a password.
         StorageError: the database cannot be opened.
     """
     if "://" not in name:
         return open_named(name, skip_bad_lines=skip_bad_lines)
     from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
 
     from bot.settings import load_settings
     from storage.store import ConversationStore, StorageConfig
 
-    if make_url(name).password:  # it would stand in the run's settings
+    try:
+        url = make_url(name)
+    except (ArgumentError, ValueError) as error:  # a port that is no number
+        raise CorpusError(f"{name}: not a database URL ({error})") from None
+    if url.password:  # it would stand in the run's settings
         raise CorpusError("leave the password out of the database URL; PGPASSWORD or ~/.pgpass gives it")
     return MemoryCorpus(name, ConversationStore(StorageConfig(name)), load_settings())

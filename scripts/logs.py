@@ -29,6 +29,7 @@ _Person = Annotated[
 _Conversation = Annotated[str | None, typer.Option("--conversation", metavar="ID", help="This conversation.")]
 _Limit = Annotated[int, typer.Option("--limit", min=1, help="How many at most.")]
 _AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+_LARGEST_ID = 2**63 - 1  # that a database holds
 _UNBOUNDED = 100_000  # columns: what is piped on is not folded to the width of a terminal
 
 
@@ -79,7 +80,7 @@ def show(
 
     with _memory() as store:
         found = store.find_conversation(which)
-        turn = store.turn(int(which)) if found is None and which.isascii() and which.isdecimal() else None
+        turn = store.turn(int(which)) if found is None and _is_turn_id(which) else None
         if found is not None:
             turns = store.turns(found.key)
             branch = {turn.id for turn in store.recent_turns(found.key, len(turns))}
@@ -105,7 +106,11 @@ def show(
 
 
 @app.command()
-def replay(turn_id: Annotated[int, typer.Argument(metavar="ID", help="The number of a reply's turn.")]) -> None:
+def replay(
+    turn_id: Annotated[
+        int, typer.Argument(metavar="ID", min=1, max=_LARGEST_ID, help="The number of a reply's turn.")
+    ],
+) -> None:
     """Make a reply again from its seed, settings, context and model."""
     from bot.assembly import open_persona, open_registry
     from bot.replay import Replayer
@@ -166,7 +171,10 @@ def export(
 @app.command()
 def delete(
     turn: Annotated[
-        int | None, typer.Option(metavar="NUMBER", help="This turn and its replies; what followed stays.")
+        int | None,
+        typer.Option(
+            metavar="NUMBER", min=1, max=_LARGEST_ID, help="This turn and its replies; what followed stays."
+        ),
     ] = None,
     conversation: _Conversation = None,
     person: _Person = None,
@@ -314,6 +322,10 @@ def _console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else _UNBOUNDED)
 
 
+def _is_turn_id(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < len(str(_LARGEST_ID))
+
+
 def _moment(moment: datetime) -> str:
     return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
@@ -323,10 +335,11 @@ def _moment_of(age: str) -> datetime:
     match = re.fullmatch(r"(\d{1,5})\s*([hdwy])", age.strip())
     if match:
         hours = {"h": 1, "d": 24, "w": 24 * 7, "y": 24 * 365}[match[2]]
-        return datetime.now(UTC) - timedelta(hours=int(match[1]) * hours)
     try:
+        if match:
+            return datetime.now(UTC) - timedelta(hours=int(match[1]) * hours)
         return datetime.fromisoformat(age.strip()).astimezone(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise typer.BadParameter(
             f"{age!r} is no age; write 12h, 90d, 8w or 2y, or a date such as 2026-01-31", param_hint="--older-than"
         ) from None

@@ -1,0 +1,62 @@
+"""What is given to a command and cannot be meant: a clear error, never a traceback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from scripts import config, logs
+from scripts.corpora import open_corpus
+from seq2seq.errors import CorpusError, PersonaError
+from storage.errors import StorageError
+
+HUGE = "9" * 20  # more than a database's whole numbers hold
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BACKCHAT_HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["replay", HUGE],
+        ["delete", "--turn", HUGE, "--yes"],
+        ["delete", "--older-than", "3000y", "--yes"],
+        ["delete", "--older-than", "0001-01-01", "--yes"],
+    ],
+)
+def test_numbers_beyond_all_bounds_are_usage_errors(arguments: list[str]) -> None:
+    result = CliRunner().invoke(logs.app, arguments)
+    assert result.exit_code == 2, result.exception
+
+
+@pytest.mark.parametrize("which", [HUGE, "9" * 5000])
+def test_no_turn_has_a_number_beyond_all_bounds(which: str) -> None:
+    result = CliRunner().invoke(logs.app, ["show", which])
+    assert isinstance(result.exception, StorageError)
+    assert "no conversation and no turn" in str(result.exception)
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_persona_file_that_cannot_be_shown_is_named(
+    home: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    path = home / "mine.toml"
+    if content is not None:
+        path.write_bytes(content)
+    monkeypatch.setenv("BACKCHAT_CHAT__PERSONA", str(path))
+    result = CliRunner().invoke(config.app, ["--persona"])
+    assert isinstance(result.exception, PersonaError)
+    assert f"{path}: cannot be read" in str(result.exception)
+
+
+@pytest.mark.parametrize("url", ["://", "postgresql://localhost:notaport/x"])
+def test_a_malformed_database_url_is_no_corpus(url: str) -> None:
+    with pytest.raises(CorpusError, match="not a database URL"):
+        open_corpus(url)
