@@ -51,7 +51,10 @@ class Mailbox:
         self._session, self._write = database.session, database.write
 
     def receive(self, updates: Iterable[Incoming], *, now: datetime | None = None) -> list[int]:
-        """Store updates that are not known yet; return their numbers. They are safe once this returns."""
+        """Store updates that are not known yet; return their numbers. They are safe once this returns.
+
+        A chat that brings something can be written to, whatever was noted of it before.
+        """
         moment = now or datetime.now(UTC)
         given = list(updates)
         rows = [
@@ -71,8 +74,15 @@ class Mailbox:
         def work(session: Session) -> list[int]:
             new = set(insert_all_new(session, IncomingRow, rows, IncomingRow.update_id))
             chats = dict.fromkeys(incoming.chat for incoming in given if incoming.update_id in new)
-            values = [{"bot": self.bot, "chat": chat, "created": moment} for chat in chats]
-            insert_all_new(session, ChatRow, values, ChatRow.chat)
+            if chats:
+                heard = insert_for(session)(ChatRow.__table__)
+                heard = heard.on_conflict_do_update(
+                    index_elements=["bot", "chat"],
+                    set_={"unreachable_since": null()},
+                    where=ChatRow.unreachable_since.is_not(None),
+                )
+                values = [{"bot": self.bot, "chat": chat, "created": moment} for chat in chats]
+                session.connection().execute(heard, values)
             return list(dict.fromkeys(i.update_id for i in given if i.update_id in new))
 
         return self._write(work)

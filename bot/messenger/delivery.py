@@ -20,6 +20,10 @@ from storage.records import Outgoing
 
 _LOG = logging.getLogger(__name__)
 _PAUSE_S = 2.0
+_NOT_THERE = (
+    "message to edit not found",
+    "message can't be edited",
+)  # deleted, say; what it should show is sent anew
 R = TypeVar("R")
 
 
@@ -66,15 +70,6 @@ class Delivery:
         text = message.parts[at]
         keyboard = keyboard_of(options.get("buttons")) if is_last else None
 
-        async def edit(chat: int) -> int:
-            number = int(options["edits"])
-            try:
-                await self._bot.edit_message_text(text, chat, number, reply_markup=keyboard)
-            except BadRequest as error:
-                if "not modified" not in error.message.lower():
-                    raise
-            return number
-
         async def send(chat: int) -> int:
             reply = options.get("reply_to") if is_first else None
             where: dict[str, Any] = {
@@ -91,6 +86,18 @@ class Delivery:
                     chat, text, reply_markup=keyboard, link_preview_options=preview, **where
                 )
             return sent.message_id
+
+        async def edit(chat: int) -> int:
+            number = int(options["edits"])
+            try:
+                await self._bot.edit_message_text(text, chat, number, reply_markup=keyboard)
+            except BadRequest as error:
+                words = error.message.lower()
+                if any(sign in words for sign in _NOT_THERE):
+                    return await send(chat)
+                if "not modified" not in words:
+                    raise
+            return number
 
         return edit if "edits" in options else send
 

@@ -14,7 +14,7 @@ T = TypeVar("T")
 class Lanes(Generic[T]):
     """A queue for each key, a task for each queue that is not empty, and a bound on how many work at once.
 
-    ``work`` answers for its own failures; what it lets through ends the lane's task and is raised by ``close``.
+    ``work`` answers for its own failures; what it lets through ends the lane, with all that waits in it.
     """
 
     def __init__(self, work: Callable[[T], Awaitable[None]], most_at_once: int | None = None) -> None:

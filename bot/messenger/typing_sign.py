@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from telegram import Bot
-from telegram.error import TelegramError
+from telegram.error import BadRequest, InvalidToken, TelegramError
 
 _FIRST_S = 0.8  # what is answered sooner needs no sign
 _AGAIN_S = 4.0  # clients show it for five seconds
@@ -43,8 +43,10 @@ class TypingSign:
             shown_s += pause
 
     async def _show_draft(self, chat: int, thread: int | None, draft_id: int) -> None:
-        """Show that the bot is thinking; a server that knows no drafts is not asked again."""
+        """Show that the bot is thinking; a server that knows no drafts, or no empty ones, is not asked again."""
         try:
             await self._bot.send_message_draft(chat, draft_id, "", message_thread_id=thread)
-        except TelegramError:
+        except (InvalidToken, BadRequest):  # the library takes an unknown method's 404 for the former
             self._drafts = False
+        except TelegramError:
+            pass

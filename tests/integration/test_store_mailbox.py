@@ -199,6 +199,14 @@ def test_chats_that_blocked_the_bot_are_left_out(mailbox: Mailbox) -> None:
     assert sorted(mailbox.chats()) == ["7", "8"]
 
 
+def test_a_chat_that_brings_something_new_can_be_written_to_again(mailbox: Mailbox) -> None:
+    mailbox.receive([update(1, "7"), update(2, "8")])
+    for chat in ("7", "8"):
+        mailbox.set_reachable(chat, False)
+    mailbox.receive([update(1, "7"), update(3, "8")])
+    assert (mailbox.chats(), mailbox.chats(is_reachable=False)) == (["8"], ["7"])
+
+
 def test_the_backlog_counts_what_waits(mailbox: Mailbox) -> None:
     mailbox.receive([update(1), update(2), update(3)])
     mailbox.post(Outgoing(123456, "7", ["one"], update_id=1))

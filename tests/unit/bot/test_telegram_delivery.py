@@ -17,6 +17,7 @@ from bot.messenger.delivery import Delivery
 from bot.messenger.metrics import Metrics
 from bot.messenger.pacing import Pacer, PacingConfig
 from bot.messenger.sending import Sender
+from bot.messenger.typing_sign import TypingSign
 from storage.mailbox import Mailbox
 from storage.records import Outgoing
 from storage.store import ConversationStore, StorageConfig
@@ -103,6 +104,16 @@ def test_an_edit_that_changes_nothing_is_done(mailbox: Mailbox) -> None:
     assert mailbox.unsent() == []
 
 
+def test_what_should_stand_in_a_message_that_was_deleted_is_sent_anew(mailbox: Mailbox) -> None:
+    message = mailbox.post(Outgoing(1, "7", ["other"], options={"edits": 55, "buttons": button_facts("another")}))
+    asked = deliver(mailbox, message, refusal(400, "Bad Request: message to edit not found"), OK).asked
+    assert [(name, parameters["text"]) for name, parameters in asked] == [
+        ("editMessageText", "other"),
+        ("sendMessage", "other"),
+    ]
+    assert mailbox.unsent() == []
+
+
 def test_who_blocked_the_bot_is_marked_and_not_tried_again(mailbox: Mailbox) -> None:
     message = mailbox.post(Outgoing(1, "7", ["one", "two"]))
     asked = deliver(mailbox, message, refusal(403, "Forbidden: bot was blocked by the user")).asked
@@ -122,3 +133,17 @@ def test_a_file_is_made_when_it_is_sent(mailbox: Mailbox) -> None:
     message = mailbox.post(Outgoing(1, "7", ["all of it"], person="telegram:7", options={"file": True}))
     asked = deliver(mailbox, message, OK).asked
     assert [(name, parameters["caption"]) for name, parameters in asked] == [("sendDocument", "all of it")]
+
+
+def test_drafts_go_on_after_a_failure_and_end_where_the_server_knows_none() -> None:
+    request = CannedRequest(refusal(502, "Bad Gateway"), refusal(404, "Not Found: method not found"))
+
+    async def run() -> list[bool]:
+        sign = TypingSign(Bot("1:token", request=request, get_updates_request=CannedRequest()), drafts=True)
+        wanted = []
+        for _ in range(2):
+            await sign._show_draft(7, None, 5)
+            wanted.append(sign._drafts)
+        return wanted
+
+    assert asyncio.run(run()) == [True, False]
