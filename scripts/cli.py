@@ -95,9 +95,9 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except Exception as error:
-        if is_debugging or not _is_one_of(error, _EXPECTED_ERRORS):
+        if is_debugging or not (isinstance(error, OSError) or _is_one_of(error, _EXPECTED_ERRORS)):
             raise
-        print(f"backchat: {error}", file=sys.stderr)
+        print(f"backchat: {_spelled(error)}", file=sys.stderr)
         code = 2 if _is_one_of(error, _USAGE_ERRORS) else 1
     sys.exit(code)
 
@@ -106,6 +106,14 @@ def _is_one_of(error: Exception, names: tuple[tuple[str, str], ...]) -> bool:
     """Tell whether an error is of one of our classes, looking only at modules that are loaded already."""
     classes = tuple(getattr(sys.modules[module], name) for module, name in names if module in sys.modules)
     return isinstance(error, classes)
+
+
+def _spelled(error: Exception) -> str:
+    """Return an error in one line; what the system refused, such as a full disk, with the file."""
+    if not isinstance(error, OSError):
+        return str(error)
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return f"{where}{error.strerror or error} (--debug tells where it happened)"
 
 
 def _show_version(wanted: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from scripts import config, logs
+from scripts import cli, config, logs
 from scripts.corpora import open_corpus
 from seq2seq.errors import CorpusError, PersonaError
 from storage.errors import StorageError
@@ -60,3 +60,19 @@ def test_a_persona_file_that_cannot_be_shown_is_named(
 def test_a_malformed_database_url_is_no_corpus(url: str) -> None:
     with pytest.raises(CorpusError, match="not a database URL"):
         open_corpus(url)
+
+
+def test_what_the_system_refuses_is_one_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device", str(home / "run.json"))
+
+    monkeypatch.setattr("bot.checkup.check_up", refuse)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["doctor"])
+    assert stop.value.code == 1
+    told = f"backchat: {home / 'run.json'}: No space left on device (--debug tells where it happened)\n"
+    assert capsys.readouterr().err == told
+    with pytest.raises(OSError, match="No space left"):
+        cli.main(["--debug", "doctor"])
