@@ -112,7 +112,7 @@ class Handlers:
             return self._command(incoming, message, *message.command)
         if message.text is None:
             return self._say(incoming, message, texts.say("only_text"))
-        return self._reply(incoming, message, message.text, external_id=str(message.number))
+        return self._reply(incoming, message, message.text, external_id=self._name_of(message))
 
     def _reply(
         self,
@@ -143,11 +143,12 @@ class Handlers:
             return None
         last = self._store.recent_turns(self._conversation(message), 2)
         asked = next((turn for turn in reversed(last) if turn.speaker == "person"), None)
-        if asked is None or (asked.external_id or "").partition(".")[0] != str(message.number):
+        name = self._name_of(message)
+        if asked is None or (asked.external_id or "").partition(".")[0] != name:
             return None
         shown = self._mailbox.messages_of(last[-1].id) if last[-1].speaker == "bot" else []
-        name = f"{message.number}.{incoming.update_id}"
         edits = shown[-1] if shown else None
+        name = f"{name}.{incoming.update_id}"
         return self._reply(incoming, message, message.text, external_id=name, instead_of=asked.id, edits=edits)
 
     def _command(self, incoming: Incoming, message: Message, name: str, arguments: str) -> Outgoing | None:
@@ -250,6 +251,10 @@ class Handlers:
     def _conversation(self, message: Message) -> str:
         """Return the conversation that is being talked in at a place."""
         return self._mailbox.conversation_at(message.place) or f"telegram:{message.place}"
+
+    def _name_of(self, message: Message) -> str:
+        """Return what names a message in its conversation: other bots and chats, with numbers of theirs, may be in it."""
+        return f"{self._mailbox.bot}/{message.chat}/{message.number}"
 
     def _texts(self, message: Message) -> Texts:
         return self._languages.of(message.language)

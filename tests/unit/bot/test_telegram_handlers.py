@@ -28,10 +28,12 @@ ADMIN, BOB = 9, 7
 class Chat:
     """Bob's private chat with the bot; every message that the bot posts counts as sent at once."""
 
-    def __init__(self, store: ConversationStore, home: Path, engine: ScriptedEngine, wishes: Wishes | None) -> None:
+    def __init__(
+        self, store: ConversationStore, home: Path, engine: ScriptedEngine, wishes: Wishes | None, bot: int
+    ) -> None:
         slot: Any = FixedSlot(engine)
         dialogue, metrics = DialogueManager(slot, store, wishes=wishes), Metrics()
-        self.mailbox: Mailbox = store.mailbox(1)
+        self.mailbox: Mailbox = store.mailbox(bot)
         desk = Desk(store, self.mailbox, slot, Registry(home), metrics)
         access = Access(admins=[ADMIN])
         self._handlers = Handlers(
@@ -64,7 +66,7 @@ class Chat:
 @pytest.fixture
 def open_chat(tmp_path: Path) -> Iterator[Callable[..., Chat]]:
     store = ConversationStore(StorageConfig(f"sqlite:///{tmp_path / 'talks.db'}"))
-    yield lambda engine, wishes=None: Chat(store, tmp_path, engine, wishes)
+    yield lambda engine, wishes=None, bot=1: Chat(store, tmp_path, engine, wishes, bot)
     store.close()
 
 
@@ -95,6 +97,18 @@ def test_a_doubled_slash_is_a_message_that_begins_with_one_when_it_is_edited_too
     chat.say("//this", number=40)
     chat.say("//that", number=40, kind="edited_message")
     assert engine.contexts == [["/this"], ["/that"]]
+
+
+def test_another_bot_goes_on_in_the_conversation_although_its_messages_have_the_same_numbers(
+    open_chat: Callable[..., Chat],
+) -> None:
+    engine = ScriptedEngine("one", "two", "three")
+    open_chat(engine).say("hello", number=40)
+    chat = open_chat(engine, bot=2)
+    chat.say("and you?", number=40)
+    assert chat.say("/history").parts == ("you: hello\nbot: one\nyou: and you?\nbot: two",)
+    chat.say("and who are you?", number=40, kind="edited_message")
+    assert chat.say("/history").parts == ("you: hello\nbot: one\nyou: and who are you?\nbot: three",)
 
 
 def test_an_admin_who_names_no_model_promotes_none(open_chat: Callable[..., Chat], tmp_path: Path) -> None:
