@@ -123,12 +123,13 @@ class EpochPlan:
         backward = forward[(generator.random(len(forward)) < reverse_share) & ~is_rejected]
         self._rows = np.concatenate((forward, backward))
         self._is_reverse = np.arange(len(self._rows)) >= len(forward)
-        chance = generator.random(len(self._rows))
-        chance[: len(forward)][np.broadcast_to(is_rejected, len(forward))] = 1.0
+        as_it_was = np.zeros(len(self._rows), bool)
+        as_it_was[: len(forward)] = is_rejected
+        chance = np.where(as_it_was, 1.0, generator.random(len(self._rows)))
         self._turns = np.where(chance < last_turn_share + no_context_share, 1, config.context_turns)
         self._turns[chance < no_context_share] = 0
         bits = dataset.exchanges[self._rows, 5]
-        wanted = (generator.random(len(bits)) < style_share) & (self._turns > 0) & ~self._is_reverse
+        wanted = (generator.random(len(bits)) < style_share) & (self._turns > 0) & ~self._is_reverse & ~as_it_was
         self._styles = np.where(wanted, _any_bit(bits, generator), -1)
         source, target = self._lengths()
         order = generator.permutation(len(self._rows))

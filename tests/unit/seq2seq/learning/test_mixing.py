@@ -49,7 +49,7 @@ def test_a_base_smaller_than_its_share_is_shown_whole(tmp_path: Path) -> None:
     assert sorted(mixed.rows_of_epoch(np.random.default_rng(0))) == list(range(2 + len(base)))
 
 
-def test_what_is_to_be_unlearned_is_shown_in_its_whole_context_and_never_backwards() -> None:
+def test_what_is_to_be_unlearned_is_shown_as_it_was_said_and_never_backwards() -> None:
     learned = MemorySet([WeightedExchange(("Hi!", "How are you?"), "Go away.", -1.0)] * 20, TOKENIZER, 3)
     plan = EpochPlan(
         learned,
@@ -59,7 +59,7 @@ def test_what_is_to_be_unlearned_is_shown_in_its_whole_context_and_never_backwar
         reverse_share=0.9,
         last_turn_share=0.5,
         no_context_share=0.4,
-        style_share=0.0,
+        style_share=0.9,
     )
     (batch,) = plan.batches(0, 64)
     whole, _ = exchange_ids(learned, 0, CONFIG)
