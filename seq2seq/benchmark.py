@@ -99,7 +99,7 @@ def _reply(predictor: Predictor, decoding: DecodingConfig, seed: int) -> None:
 
 def _decode(predictor: Predictor, rows: int, tokens: int) -> None:
     """Encode one source of 20 tokens a row and decode exactly ``tokens`` tokens greedily."""
-    first = len(SPECIAL_TOKENS) + 256
+    first = len(SPECIAL_TOKENS)  # single bytes, which every vocabulary has
     source = [FORWARD, THEM, *range(first, first + 18)]
     decoding = DecodingConfig(strategy="greedy", min_tokens=tokens, max_tokens=tokens, no_repeat_ngram=0)
     loop = DecodingLoop(predictor.runtime)
