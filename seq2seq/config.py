@@ -183,8 +183,16 @@ class TrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        positive = ("batch_size", "accumulation", "learning_rate", "validations", "save_updates", "clip_norm")
-        for name in positive:
+        for name in (
+            "batch_size",
+            "accumulation",
+            "learning_rate",
+            "clip_norm",
+            "patience",
+            "validations",
+            "validation_exchanges",
+            "save_updates",
+        ):
             if not getattr(self, name) > 0:
                 raise TrainingError(f"training.{name} must be above 0, got {getattr(self, name)!r}")
         for name in ("minutes", "updates", "epochs"):
@@ -195,6 +203,7 @@ class TrainingConfig:
             "dropout",
             "label_smoothing",
             "average_decay",
+            "beta2",
             "held_out_share",
             "warmup_share",
             "last_turn_share",
@@ -203,6 +212,9 @@ class TrainingConfig:
         ):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise TrainingError(f"training.{name} must be in [0, 1), got {getattr(self, name)!r}")
+        for name in ("reverse_share", "final_learning_rate_share"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise TrainingError(f"training.{name} must be in [0, 1], got {getattr(self, name)!r}")
 
 
 @dataclass(frozen=True)

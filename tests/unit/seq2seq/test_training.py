@@ -157,7 +157,19 @@ def test_cuda_is_refused_where_there_is_none() -> None:
         choose_device("cuda")
 
 
-@pytest.mark.parametrize("wrong", [{"minutes": 0}, {"batch_size": 0}, {"dropout": 1.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"minutes": 0},
+        {"batch_size": 0},
+        {"dropout": 1.0},
+        {"beta2": 1.0},
+        {"validation_exchanges": 0},
+        {"patience": 0},
+        {"reverse_share": 1.5},
+        {"final_learning_rate_share": -0.1},
+    ],
+)
 def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(TrainingError, match=next(iter(wrong))):
         TrainingConfig(**wrong)
