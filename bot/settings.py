@@ -131,6 +131,7 @@ class TelegramSettings(BaseModel):
 
 
 _SECRETS = ("telegram.webhook_secret",)
+_PASSWORD = re.compile(r"(://[^:/@]*:)[^@]*(?=@)|([?&]password=)[^&]*")  # in the URL of a database
 DecodingOverrides = _overrides_of(DecodingConfig)
 ModelOverrides = _overrides_of(ModelConfig)
 TrainingOverrides = _overrides_of(TrainingConfig)
@@ -237,7 +238,10 @@ def set_values(overrides: BaseModel) -> dict[str, Any]:
 
 
 def explain_settings(settings: Settings) -> list[tuple[str, Any, str]]:
-    """Return name, value and source of every setting; a value of None means that the default of its place holds."""
+    """Return name, value and source of every setting; a value of None means that the default of its place holds.
+
+    Secrets, and the password of the database, are blotted out.
+    """
     rows = []
     files = [(path, tomllib.loads(path.read_text(encoding="utf-8"))) for path in _files() if path.is_file()]
     values = settings.model_dump()
@@ -245,6 +249,8 @@ def explain_settings(settings: Settings) -> list[tuple[str, Any, str]]:
         value: Any = values
         for part in name.split("."):
             value = value[part]
+        if name == "database" and value is not None:
+            value = _PASSWORD.sub(r"\1\2***", value)
         source = "default"
         for path, content in files:
             if _has(content, name):

@@ -67,7 +67,8 @@ class Database:
         self.is_sqlite = url.get_backend_name() == "sqlite"
         is_in_memory = self.is_sqlite and url.database in (None, "", ":memory:")
         self.path = Path(url.database) if self.is_sqlite and url.database and not is_in_memory else None
-        self.name = str(self.path) if self.path else url.render_as_string(hide_password=True)
+        shown = url.difference_update_query(["password"])  # the driver takes it there too
+        self.name = str(self.path) if self.path else shown.render_as_string(hide_password=True)
         try:
             self.engine = _sqlite_engine(url, config, is_in_memory) if self.is_sqlite else _server_engine(url, config)
         except (ArgumentError, NoSuchModuleError, ImportError) as error:

@@ -253,7 +253,7 @@ class Handlers:
         return self._mailbox.conversation_at(message.place) or f"telegram:{message.place}"
 
     def _name_of(self, message: Message) -> str:
-        """Return what names a message in its conversation: other bots and chats, with numbers of theirs, may be in it."""
+        """Return what names a message in its conversation; other bots and chats in it may have the same numbers."""
         return f"{self._mailbox.bot}/{message.chat}/{message.number}"
 
     def _texts(self, message: Message) -> Texts:

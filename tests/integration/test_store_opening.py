@@ -179,10 +179,11 @@ def test_an_unusable_url_says_what_is_usable(url: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_server_that_is_away_is_named_without_its_password() -> None:
+@pytest.mark.parametrize("url", ["ada:secret@127.0.0.1:1/chat", "ada@127.0.0.1:1/chat?password=secret"])
+def test_a_server_that_is_away_is_named_without_its_password(url: str) -> None:
     pytest.importorskip("psycopg")
     with pytest.raises(StorageError, match="is the server running") as caught:
-        ConversationStore(StorageConfig("postgresql://ada:secret@127.0.0.1:1/chat", busy_timeout_s=1))
+        ConversationStore(StorageConfig(f"postgresql://{url}", busy_timeout_s=1))
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -41,6 +41,22 @@ def test_the_secret_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hush" not in str(explain_settings(settings))
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://ada:hu:sh@host/talks", "postgresql://ada:***@host/talks"),
+        ("postgresql:///talks?host=/run&password=hush", "postgresql:///talks?host=/run&password=***"),
+        ("postgresql://ada@host/talks", "postgresql://ada@host/talks"),
+        ("sqlite:////home/ada/a:b@c.db", "sqlite:////home/ada/a:b@c.db"),
+    ],
+)
+def test_the_password_of_the_database_is_not_shown(monkeypatch: pytest.MonkeyPatch, url: str, shown: str) -> None:
+    monkeypatch.setenv("BACKCHAT_DATABASE", url)
+    settings = load_settings()
+    assert settings.database == url
+    assert {name: value for name, value, _ in explain_settings(settings)}["database"] == shown
+
+
 def test_a_wrong_secret_is_not_shown_either(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BACKCHAT_TELEGRAM__WEBHOOK_SECRET", "hush hush")
     with pytest.raises(SettingsError, match="Telegram takes") as refusal:
