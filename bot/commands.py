@@ -25,6 +25,10 @@ Frontend = Literal["terminal", "telegram"]
 _BOTH: tuple[Frontend, ...] = ("terminal", "telegram")
 _TERMINAL: tuple[Frontend, ...] = ("terminal",)
 _KINDS = get_type_hints(DecodingConfig)
+_MEANT = {"": "help", "?": "help", "h": "help", "bye": "quit", "exit": "quit", "q": "quit"}  # as other programs say
+_KEYS = """
+Alt-Enter begins another line. Ctrl-C stops a reply, Ctrl-D leaves. Tab completes a command and its values.
+A message that begins with a slash is sent with //."""
 _MOST_DIGITS = 18  # of a number, so that databases take it
 
 
@@ -74,10 +78,17 @@ def run_command(talk: Talk, line: str, frontend: Frontend = "terminal") -> Outco
     served = {c.name: c for c in COMMANDS.values() if frontend in c.frontends}
     command = served.get(name.lower())
     if command is None:
-        near = difflib.get_close_matches(name.lower(), served, n=1)
-        hint = talk.text("did_you_mean", near=f"/{near[0]}") if near else talk.text("help_shows_all")
+        near = _MEANT.get(name.lower()) or _nearest(name.lower(), served)
+        hint = talk.text("did_you_mean", near=f"/{near}") if near in served else talk.text("help_shows_all")
         return Outcome(talk.text("no_command", command=clean_line(name), hint=hint))
     return command.run(talk, arguments.strip())
+
+
+def _nearest(typed: str, known: Iterable[str]) -> str | None:
+    """Return the only name that begins as ``typed``, else the one that is spelled most like it, if any is."""
+    begun = [name for name in known if name.startswith(typed)]
+    near = begun if len(begun) == 1 else difflib.get_close_matches(typed, known, n=1)
+    return near[0] if near else None
 
 
 def help_text(frontend: Frontend) -> str:
@@ -88,7 +99,7 @@ def help_text(frontend: Frontend) -> str:
 
 
 def _help(talk: Talk, arguments: str) -> Outcome:
-    return Outcome(help_text("terminal"))
+    return Outcome(help_text("terminal") + "\n" + _KEYS)
 
 
 def _new(talk: Talk, arguments: str) -> Outcome:
@@ -153,27 +164,33 @@ def _set(talk: Talk, arguments: str) -> Outcome:
     if not name:
         return _show(talk, "")
     if name not in _KINDS:
-        near = difflib.get_close_matches(name, _KINDS, n=1)
-        hint = talk.text("did_you_mean", near=near[0]) if near else talk.text("show_lists_all")
+        near = _nearest(name, _KINDS)
+        hint = talk.text("did_you_mean", near=near) if near else talk.text("show_lists_all")
         raise BotError(talk.text("no_setting", setting=repr(name), hint=hint))
     if not value.strip():
-        return Outcome(f"{name} = {getattr(talk.settings, name)}")
+        return Outcome(f"{name} = {_value(talk, name)}")
     if value.strip() == "default":
         talk.decoding.pop(name, None)
     else:
         changed = {**talk.decoding, name: _parsed(talk, name, value.strip())}
         talk.engine.decoding.with_changes(**changed)  # refuses what is out of range, and says the range
         talk.decoding = changed
-    return Outcome(f"{name} = {getattr(talk.settings, name)}")
+    return Outcome(f"{name} = {_value(talk, name)}")
 
 
 def _show(talk: Talk, arguments: str) -> Outcome:
     rows = [
-        f"{field.name:<24} {getattr(talk.settings, field.name)}{' *' if field.name in talk.decoding else ''}"
+        f"{field.name:<24} {_value(talk, field.name)}{' *' if field.name in talk.decoding else ''}"
         for field in fields(DecodingConfig)
     ]
     seed = talk.text("seed_each_time") if talk.seed is None else talk.seed
     return Outcome("\n".join([*rows, f"{'seed':<24} {seed}", talk.text("changed_with_set")]))
+
+
+def _value(talk: Talk, name: str) -> str:
+    """Return a setting as ``/set`` takes it."""
+    value = getattr(talk.settings, name)
+    return (", ".join(value) or "none") if isinstance(value, tuple) else str(value)
 
 
 def _model(talk: Talk, arguments: str) -> Outcome:
@@ -200,11 +217,11 @@ def _stats(talk: Talk, arguments: str) -> Outcome:
         seconds = sum(latencies) / 1000
         tokens = sum(reply.tokens for reply in replies)
         lines.append(
-            f"{len(replies)} replies here, {tokens / len(replies):.1f} tokens each, "
+            f"replies here: {len(replies)}, {tokens / len(replies):.1f} tokens each, "
             f"median {latencies[len(latencies) // 2]:.0f} ms, {tokens / max(seconds, 1e-9):.0f} tokens/s"
         )
     counts = talk.counts()
-    lines.append(f"{counts.turns:,} turns in {counts.conversations:,} conversations are remembered")
+    lines.append(f"in the memory: turns {counts.turns:,}, conversations {counts.conversations:,}")
     return Outcome("\n".join(lines))
 
 
@@ -222,6 +239,8 @@ def _search(talk: Talk, arguments: str) -> Outcome:
 
 
 def _save(talk: Talk, arguments: str) -> Outcome:
+    if not talk.history(1):
+        raise BotError("there is nothing to save yet; say something first")
     path = Path(arguments or f"{talk.conversation}.jsonl").expanduser()
     return Outcome(f"{talk.save(path)} turns are in {path}")
 
@@ -270,7 +289,9 @@ def _consent(talk: Talk, arguments: str) -> Outcome:
 def _link(talk: Talk, arguments: str) -> Outcome:
     if not arguments:
         code = talk.store.people.new_link_code(talk.person)
-        return Outcome(f"Send /link {code} to the bot on Telegram: you are one person there and here from then on.")
+        return Outcome(
+            f"Send /link {code} to the bot on Telegram within 15 minutes, and you are one person there and here."
+        )
     talk.store.people.link(arguments, talk.person)
     return Outcome("Linked: you are one person there and here from now on.")
 
@@ -310,7 +331,7 @@ def _parsed(talk: Talk, name: str, value: str) -> Any:
         wrong = talk.text("takes_whole_number" if kind is int else "takes_number", setting=name, value=repr(value))
         raise BotError(wrong) from None
     if kind == tuple[str, ...]:
-        return tuple(part.strip() for part in value.split(",") if part.strip())
+        return () if value == "none" else tuple(part.strip() for part in value.split(",") if part.strip())
     return value
 
 
@@ -336,9 +357,9 @@ def _short(text: str, length: int = 60) -> str:
 COMMANDS = {
     command.name: command
     for command in (
-        Command("help", "", "Show what can be commanded.", _help),
+        Command("help", "", "List the commands.", _help),
         Command("new", "", "Begin a new conversation.", _new),
-        Command("retry", "", "Have the last message answered once more.", _retry),
+        Command("retry", "", "Answer the last message again.", _retry),
         Command("undo", "[N]", "Take the last N messages and their replies back.", _undo),
         Command("edit", "[TEXT]", "Say something else instead of the last message.", _edit),
         Command("alternatives", "[N]", "Show what else could be said; say number N instead.", _alternatives),
@@ -346,8 +367,14 @@ COMMANDS = {
         Command("bad", "", "Call the last reply bad.", _bad),
         Command("teach", "TEXT", "Say what the answer should have been.", _teach),
         Command("why", "", "Explain the last reply.", _why),
-        Command("set", "NAME VALUE", "Change how replies are found.", _set, values=_settings_and_values),
-        Command("show", "", "Show how replies are found.", _show),
+        Command(
+            "set",
+            "NAME VALUE",
+            "Change a setting of the replies; default takes it back.",
+            _set,
+            values=_settings_and_values,
+        ),
+        Command("show", "", "Show all settings of the replies.", _show),
         Command(
             "seed", "[N]", "Fix the seed of replies; /seed random frees it.", _seed, values=lambda _: ("random",)
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -189,14 +190,17 @@ class Talk:
             self._repeat(here[0].store.recent_turns(here[1], self.engine.context_turns))
 
     def save(self, path: Path) -> int:
-        """Write this conversation to .jsonl (which can be loaded), .json, .csv or .md; returns its turns."""
+        """Write this conversation to .jsonl (which can be loaded), .json, .csv or .md; returns its turns.
+
+        The file is new, and only its owner may read it.
+        """
         form = {".jsonl": "jsonl", ".json": "json", ".csv": "csv", ".md": "md"}.get(path.suffix.lower())
         if form is None:
             raise BotError(f"{path}: the name must end in .jsonl, .json, .csv or .md")
         if path.exists():
             raise BotError(f"{path}: is there already; choose another name")
         try:
-            with path.open("w", encoding="utf-8") as file:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
                 file.writelines(self.store.export(form, conversation=self.conversation))
         except OSError as error:
             raise BotError(f"{path}: cannot be written ({error.strerror})") from error

@@ -72,6 +72,55 @@ def test_what_was_said_is_shown_with_words_of_the_language(talk: Talk) -> None:
     assert answer(talk, "/undo") == "已收回：早上好 | 早上好"
 
 
+@pytest.mark.parametrize(
+    ("typed", "near"),
+    [("/alt", "/alternatives"), ("/exit", "/quit"), ("/?", "/help"), ("/", "/help"), ("/retri", "/retry")],
+)
+def test_an_unknown_command_offers_what_was_meant(talk: Talk, typed: str, near: str) -> None:
+    assert f"Did you mean {near}?" in run_command(talk, typed).text
+
+
+def test_a_command_that_a_frontend_lacks_is_not_offered_there(talk: Talk) -> None:
+    assert run_command(talk, "/exit", "telegram").text.startswith("There is no /exit. /help shows all.")
+
+
+def test_the_beginning_of_a_settings_name_is_enough_to_be_offered_it(talk: Talk) -> None:
+    assert answer(talk, "/set temp 1") == "no setting 'temp'. Did you mean temperature?"
+
+
+@pytest.mark.parametrize("value", ["none", "a, b"])
+def test_a_list_is_shown_as_it_is_set(talk: Talk, value: str) -> None:
+    assert answer(talk, f"/set stop {value}") == f"stop = {value}"
+    assert f"stop                     {value} *" in answer(talk, "/show")
+    assert talk.decoding == {"stop": () if value == "none" else ("a", "b")}
+
+
+def test_help_says_which_keys_there_are(talk: Talk) -> None:
+    assert "Ctrl-C stops a reply, Ctrl-D leaves." in run_command(talk, "/help").text
+
+
+def test_a_talk_in_which_nothing_was_said_is_not_saved(talk: Talk, tmp_path: Path) -> None:
+    with pytest.raises(BotError, match="nothing to save yet"):
+        run_command(talk, f"/save {tmp_path / 'talk.jsonl'}")
+    assert not (tmp_path / "talk.jsonl").exists()
+
+
+def test_a_saved_talk_is_for_its_owners_eyes_only(talk: Talk, tmp_path: Path) -> None:
+    talk.say("hello")
+    assert run_command(talk, f"/save {tmp_path / 'talk.md'}").text.startswith("2 turns are in ")
+    assert (tmp_path / "talk.md").stat().st_mode & 0o777 == 0o600
+
+
+def test_counts_read_well_for_one_and_for_many(talk: Talk) -> None:
+    talk.say("hello")
+    assert "\nreplies here: 1, " in run_command(talk, "/stats").text
+    assert run_command(talk, "/stats").text.endswith("in the memory: turns 2, conversations 1")
+
+
+def test_a_code_that_links_says_how_long_it_holds(talk: Talk) -> None:
+    assert "within 15 minutes" in run_command(talk, "/link").text
+
+
 def test_a_setting_out_of_range_is_refused_with_the_range(talk: Talk) -> None:
     with pytest.raises(DecodingError, match=r"between 0\.01 and 10"):
         run_command(talk, "/set temperature 99")
