@@ -185,18 +185,20 @@ def delete(
 ) -> None:
     """Erase what was said: one turn, a conversation, all of a person, or all that is old."""
     chosen = [
-        name
-        for name, value in (
-            ("--turn", turn), ("--conversation", conversation), ("--person", person), ("--older-than", older_than)
+        what
+        for what, value in (
+            (f"turn {turn}", turn),
+            (f"conversation {conversation}", conversation),
+            (f"all turns of {person}", person),
+            (f"all turns older than {older_than}", older_than),
         )
         if value is not None
-    ]  # fmt: skip
+    ]
     if len(chosen) != 1:
         raise typer.BadParameter("name one of --turn, --conversation, --person and --older-than")
     before = _moment_of(older_than) if older_than is not None else None
-    what = f"{chosen[0]} {turn or conversation or person or older_than}"
     if not yes:
-        typer.confirm(f"Erase {what} for good?", abort=True, err=True)
+        typer.confirm(f"Erase {chosen[0]} for good?", abort=True, err=True)
     with _memory() as store:
         if turn is not None:
             said = store.turn(turn)
@@ -214,7 +216,7 @@ def delete(
             assert before is not None
             erased = store.delete_older_than(before)
             forget_typed_lines(before=before)
-        report_erased(store, what, erased)
+        report_erased(store, chosen[0], erased)
 
 
 def is_at_this_terminal(store: ConversationStore, person: str) -> bool:
@@ -241,8 +243,8 @@ def report_erased(store: ConversationStore, what: str, turns: int | None) -> Non
     from storage.errors import StorageError
 
     if turns is None:
-        raise StorageError(f"nothing is called {what}; `backchat logs list` shows what there is")
-    print(f"Erased {turns:,} turns.")
+        raise StorageError(f"{what}: nothing to erase; `backchat logs list` shows what there is")
+    print(f"Erased {turns:,} {'turn' if turns == 1 else 'turns'}.")
     if store.has_traces():
         print(
             "Another program is reading; what is left in the file's unused parts goes when Backchat is next started.",

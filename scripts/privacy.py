@@ -48,7 +48,7 @@ def forget(user: _User, yes: Annotated[bool, typer.Option("--yes", help="Do not 
             )
         models = models_that_saw(_registry(), store.provenance.turn_ids_of(user))
         is_here = is_at_this_terminal(store, user)
-        report_erased(store, user, store.delete_person(user))
+        report_erased(store, f"all turns of {user}", store.delete_person(user))
         forget_typed_lines(before=datetime.now(UTC) if is_here else None)
     if models:
         print(

@@ -219,11 +219,31 @@ def test_erasing_asks_first(memory: ConversationStore) -> None:
     say(memory, "one", "two")
     refused = run("delete", "--conversation", "ada/1", answer="n\n")
     assert refused.exit_code == 1
-    assert "Erase --conversation ada/1 for good?" in refused.stderr
+    assert "Erase conversation ada/1 for good?" in refused.stderr
     assert run("delete", "--conversation", "ada/1").exit_code == 1  # nobody there to answer
     assert len(memory.turns("ada/1")) == 2
     assert run("delete", "--conversation", "ada/1", answer="y\n").stdout.endswith("Erased 2 turns.\n")
     assert memory.turns("ada/1") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["--turn", "1"], "turn 1"),
+        (["--person", ADA], f"all turns of {ADA}"),
+        (["--older-than", "30d"], "all turns older than 30d"),
+    ],
+)
+def test_the_question_before_erasing_names_what_would_go(
+    memory: ConversationStore, arguments: list[str], what: str
+) -> None:
+    say(memory, "one")
+    assert f"Erase {what} for good?" in run("delete", *arguments, answer="n\n").stderr
+
+
+def test_one_erased_turn_is_called_one(memory: ConversationStore) -> None:
+    say(memory, "one")
+    assert said("delete", "--turn", "1", "--yes") == "Erased 1 turn.\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["--turn", "1", "--person", ADA], ["--older-than", "soon"]])
