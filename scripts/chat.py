@@ -25,18 +25,23 @@ if TYPE_CHECKING:
 app = typer.Typer()
 _MAX_LINE_BYTES = 64 * 2**20
 _MOST_IN_FLIGHT = 256
+_WANTED_CONTEXT = 'Each line is a JSON list of turns, oldest first, such as ["Hi.", "Hello!", "How are you?"]'
 
 
 @app.command()
 def chat(
-    message: Annotated[str | None, typer.Argument(help="Answer this message, and end.", show_default=False)] = None,
+    message: Annotated[
+        str | None, typer.Argument(help="Answer this one message, in quotes, and end.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a reply.")] = False,
     contexts: Annotated[
         bool, typer.Option("--contexts", help="Read a JSON list of turns a line; nothing is recorded.")
     ] = False,
     model: Annotated[str | None, typer.Option(help="A model id, folder or name; echo says the message back.")] = None,
     continue_last: Annotated[bool, typer.Option("--continue", help="Go on with the last conversation.")] = False,
-    conversation: Annotated[str | None, typer.Option(help="Talk in the conversation of this name.")] = None,
+    conversation: Annotated[
+        str | None, typer.Option(help="Go on with the conversation of this name or title, or begin it.")
+    ] = None,
     off_record: Annotated[bool, typer.Option("--off-record", help="Nothing of the talk touches the disk.")] = False,
     strategy: options.Strategy = None,
     style: options.Style = None,
@@ -153,6 +158,8 @@ def _open_talk(settings: Settings, conversation: str | None, *, continue_last: b
         is_recorded=is_recorded,
     )
     talk.seed = settings.chat.seed
+    if conversation and (found := store.find_conversation(conversation, talk.person)) is not None:
+        talk.conversation = found.key  # by its title
     if continue_last and store.conversations(talk.person, 1, in_private=True):
         talk.go_to(None)
     return talk
@@ -219,12 +226,9 @@ def _context(line: str, number: int) -> list[str]:
     try:
         turns = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise BotError(f"standard input, line {number}: not JSON ({error})") from None
+        raise BotError(f"standard input, line {number}: not JSON ({error}). {_WANTED_CONTEXT}") from None
     if not isinstance(turns, list) or not turns or not all(isinstance(turn, str) for turn in turns):
-        raise BotError(
-            f"standard input, line {number}: expected a JSON list of turns, oldest first, "
-            f'such as ["Hi.", "Hello!", "How are you?"]; found {line[:60]!r}'
-        )
+        raise BotError(f"standard input, line {number}: not a list of turns, {line[:60]!r}. {_WANTED_CONTEXT}")
     return turns
 
 

@@ -70,6 +70,16 @@ def test_a_conversation_can_be_continued(tmp_path: Path) -> None:
     assert json.loads(echo(tmp_path, "--json", "three").stdout)["conversation"] != first
 
 
+def test_a_conversation_is_gone_on_with_by_its_title_too(tmp_path: Path) -> None:
+    first = json.loads(echo(tmp_path, "--json", "one").stdout)["conversation"]
+    store = ConversationStore(StorageConfig(f"sqlite:///{tmp_path / 'conversations.db'}"))
+    store.rename(first, "rain and tea")
+    store.close()
+    assert (
+        json.loads(echo(tmp_path, "--json", "--conversation", "Rain and tea", "two").stdout)["conversation"] == first
+    )
+
+
 def test_off_the_record_no_word_touches_the_disk(tmp_path: Path) -> None:
     done = echo(tmp_path, "--off-record", typed=b"a secret word: xylophone\n")
     assert done.stdout == b"a secret word: xylophone\n"
@@ -91,6 +101,7 @@ def test_a_bad_context_is_one_clear_error_and_those_before_it_are_answered(tmp_p
     assert (done.returncode, done.stdout) == (1, b"fine\n")
     error = done.stderr.decode()
     assert error.startswith("backchat: standard input, line 2: ")
+    assert 'such as ["Hi.", "Hello!", "How are you?"]' in error
     assert error.count("\n") == 1
 
 
