@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Annotated
 
 import typer
 
 app = typer.Typer()
+_UNBOUNDED = 10_000  # columns, where no screen bounds them
 
 
 @app.command()
@@ -17,7 +19,7 @@ def config(
 ) -> None:
     """Show every setting, its value, and where it came from."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     from bot.assembly import persona_file
@@ -36,8 +38,8 @@ def config(
         for name, value, source in rows:
             print(json.dumps({"name": name, "value": value, "source": source}, default=str, ensure_ascii=False))
         return
-    table = Table("setting", "value", "from", box=None, pad_edge=False)
+    table = Table(Column("setting", no_wrap=True), Column("value", overflow="fold"), "from", box=None, pad_edge=False)
     for name, value, source in rows:
-        shown = "-" if value is None else str(value)
+        shown = "-" if value is None or value == () else str(value)
         table.add_row(Text(name), Text(shown), Text(source, "dim" if source == "default" else ""))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else _UNBOUNDED, highlight=False).print(table)
