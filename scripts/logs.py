@@ -237,13 +237,18 @@ def forget_typed_lines(texts: Iterable[str] = (), *, before: datetime | None = N
 def report_erased(store: ConversationStore, what: str, turns: int | None) -> None:
     """Say what was erased, and whether another program was in the way of the last of it.
 
+    Reports of retrainings go with it: what was erased may stand on them.
+
     Raises:
         StorageError: there was nothing of that name.
     """
+    from bot.settings import load_settings
+    from seq2seq.learning.report import remove_pages
     from storage.errors import StorageError
 
     if turns is None:
         raise StorageError(f"{what}: nothing to erase; `backchat logs list` shows what there is")
+    remove_pages(load_settings().runs_dir, lambda moment: bool(store.provenance.erased_turn_ids(moment)))
     print(f"Erased {turns:,} {'turn' if turns == 1 else 'turns'}.")
     if store.has_traces():
         print(

@@ -215,6 +215,22 @@ def test_what_is_erased_leaves_the_lines_typed_in_the_terminal_too(
     assert list(TypedHistory(home / "history").load_history_strings())[::-1] == left
 
 
+@pytest.mark.parametrize(
+    ("arguments", "app"),
+    [(["delete", "--conversation", "ada/1", "--yes"], logs.app), (["forget", ADA, "--yes"], privacy.app)],
+)
+def test_reports_of_retrainings_go_with_the_words_on_them(
+    memory: ConversationStore, home: Path, arguments: list[str], app: object
+) -> None:
+    say(memory, "one")
+    pages = [home / "runs" / f"{year}0301-120000-retrain" / "report.html" for year in (2020, 2099)]
+    for page in pages:
+        page.parent.mkdir(parents=True)
+        page.write_text("one", encoding="utf-8")
+    assert run(*arguments, app=app).exit_code == 0
+    assert [page.exists() for page in pages] == [False, True]  # the second saw nothing that is gone
+
+
 def test_erasing_asks_first(memory: ConversationStore) -> None:
     say(memory, "one", "two")
     refused = run("delete", "--conversation", "ada/1", answer="n\n")
