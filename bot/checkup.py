@@ -128,7 +128,7 @@ def _telegram(settings: TelegramSettings, home: Path) -> Iterator[Finding]:
         async with asyncio.timeout(20), make_bot(token, settings) as bot:
             return await bot.get_me(), await bot.get_webhook_info()
 
-    path = settings.token_file
+    path = settings.token_file.expanduser() if settings.token_file is not None else None
     if path is not None and sys.platform != "win32" and path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
         yield Finding("wrong", "telegram", f"others can read the token: chmod 600 {path}")
     try:

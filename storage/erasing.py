@@ -80,7 +80,8 @@ def delete_person(session: Session, person: str) -> int | None:
         session.execute(delete(mail).where(mail.person.in_(identities)))
     alone_with_them = [identity.partition(":")[2] for identity in identities]  # a private chat has its person's name
     session.execute(delete(ChatRow).where(ChatRow.chat.in_(alone_with_them)))
-    session.execute(delete(PlaceRow).where(PlaceRow.place.in_(alone_with_them)))
+    threads = (PlaceRow.place.startswith(f"{chat}/", autoescape=True) for chat in alone_with_them)
+    session.execute(delete(PlaceRow).where(or_(PlaceRow.place.in_(alone_with_them), *threads)))
     theirs = select(TurnRow.conversation_id).where(TurnRow.person_id == number)
     involved = or_(ConversationRow.person_id == number, ConversationRow.id.in_(theirs))
     others = select(TurnRow.conversation_id).where(TurnRow.person_id != number)

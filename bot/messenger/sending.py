@@ -38,8 +38,8 @@ class RefusedError(Exception):
 class Sender:
     """Sends at the pace that the server allows, and again where that helps.
 
-    429 waits as long as the server says; 5xx and lost connections wait longer each time, with jitter. 400 and 403
-    are never tried again. After a read timeout the message may be there already: it is tried once more at most.
+    429 waits as long as the server says; 5xx and lost connections wait longer each time, with jitter. 400, 403 and
+    413 are never tried again. After a read timeout the message may be there already: it is tried once more at most.
     """
 
     def __init__(
@@ -77,6 +77,8 @@ class Sender:
             except InvalidToken:
                 raise
             except NetworkError as error:
+                if "entity too large" in error.message.lower():  # a file: 413, and again each time
+                    raise RefusedError(error.message) from None
                 failures += 1
                 timeouts += isinstance(error.__cause__, httpx.ReadTimeout)
                 if timeouts > 1:

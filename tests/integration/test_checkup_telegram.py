@@ -55,6 +55,17 @@ def test_a_webhook_in_the_way_of_polling_is_told_without_its_path(server: Emulat
     assert "note the webhook is at bot.example.org" in texts(server, tmp_path, webhook_url="https://other.example/x")
 
 
+def test_a_token_that_others_can_read_is_told_also_where_its_file_is_named_from_the_home(
+    server: EmulatorClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "token").write_text(server.token)
+    (tmp_path / "token").chmod(0o644)
+    assert f"wrong others can read the token: chmod 600 {tmp_path / 'token'}" in texts(
+        server, tmp_path, token_file=Path("~/token")
+    )
+
+
 def test_updates_that_wait_for_a_bot_that_does_not_run_are_counted(server: EmulatorClient, tmp_path: Path) -> None:
     server.do("say_many", said=[[7, "hello"], [7, "hello?"]])
     assert "note 2 updates wait there" in texts(server, tmp_path)

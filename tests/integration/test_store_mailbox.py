@@ -177,10 +177,13 @@ def test_a_place_keeps_its_conversation_until_its_person_is_forgotten(
     assert mailbox.conversation_at("7") is None
     for conversation in ("a", "b"):
         mailbox.set_conversation("7", conversation)
+    for place in ("7/5", "77/5"):
+        mailbox.set_conversation(place, "c")
     assert (mailbox.conversation_at("7"), mailbox.chats()) == ("b", ["7"])
     store.add_turn("b", "hello", person=BOB)
     store.delete_person(BOB)
-    assert (mailbox.conversation_at("7"), mailbox.chats()) == (None, [])
+    assert (mailbox.conversation_at("7"), mailbox.conversation_at("7/5"), mailbox.chats()) == (None, None, [])
+    assert mailbox.conversation_at("77/5") == "c"
 
 
 def test_a_message_goes_with_the_turn_that_it_shows(store: ConversationStore, mailbox: Mailbox) -> None:

@@ -166,6 +166,7 @@ def test_failures_of_the_way_are_tried_again_with_growing_pauses() -> None:
         (Forbidden("Forbidden: bot was blocked by the user"), UnreachableError),
         (BadRequest("Bad Request: chat not found"), UnreachableError),
         (BadRequest("Bad Request: message is too long"), RefusedError),
+        (NetworkError("Request Entity Too Large"), RefusedError),
     ],
 )
 def test_refusals_are_never_tried_again(error: Exception, kind: type[Exception]) -> None:
