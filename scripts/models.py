@@ -107,17 +107,23 @@ def _learned(summary: Mapping[str, Any]) -> str:
 
 def _notes(models: Sequence[ModelDir]) -> dict[str, str]:
     """Return what is to be said of models that saw words that are gone, or are no longer to be learned from."""
+    from seq2seq.errors import ModelFilesError
     from seq2seq.provenance import erased_since, read_learned
 
-    learned = {model.model_id: rounds for model in models if (rounds := read_learned(model))}
+    notes, learned = {}, {}
+    for model in models:
+        try:
+            if rounds := read_learned(model):
+                learned[model.model_id] = rounds
+        except ModelFilesError as error:
+            notes[model.model_id] = f" {error}"
     if not learned:  # the memory stays closed
-        return {}
+        return notes
     from contextlib import closing
 
     from bot.assembly import open_store
     from bot.settings import load_settings
 
-    notes = {}
     with closing(open_store(load_settings())) as store:
         withdrawn = store.provenance.withdrawn_turn_ids()
         for model_id, rounds in learned.items():

@@ -145,13 +145,17 @@ def summary(rounds: Sequence[LearnedRound]) -> dict[str, Any]:
 
 
 def models_that_saw(registry: Registry, turn_ids: Collection[int]) -> list[str]:
-    """Return the ids of the models that were trained on any of these turns."""
+    """Return the ids of the models that were trained on any of these turns, or whose list cannot be read."""
     wanted = frozenset(turn_ids)
-    return [
-        entry.model_id
-        for entry in registry.entries()
-        if entry.model is not None and any(wanted.intersection(one.turn_ids) for one in read_learned(entry.model))
-    ]
+    models = (entry.model for entry in registry.entries() if entry.model is not None)
+    return [model.model_id for model in models if _may_have_seen(model, wanted)]
+
+
+def _may_have_seen(model: ModelDir, turn_ids: frozenset[int]) -> bool:
+    try:
+        return any(turn_ids.intersection(one.turn_ids) for one in read_learned(model))
+    except ModelFilesError:
+        return True
 
 
 def erased_since(rounds: Sequence[LearnedRound], erased_from: Callable[[datetime], Collection[int]]) -> int:

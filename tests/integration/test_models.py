@@ -72,6 +72,13 @@ def test_show_tells_what_was_learned_and_what_the_gate_said(home: Home) -> None:
     assert "note:" not in shown
 
 
+def test_a_damaged_list_of_what_was_learned_is_told_beside_its_model(home: Home, tmp_path: Path) -> None:
+    path = tmp_path / "models" / home.model_id / "learned.json"
+    path.write_bytes(path.read_bytes().replace(b"salt", b"sall"))
+    assert "english" in run("list")
+    assert "learned.json: its SHA-256 is not the manifest's" in line_of(home.model_id)
+
+
 def test_a_model_that_saw_words_that_are_erased_is_flagged(home: Home) -> None:
     assert "erased" not in line_of(home.model_id)
     home.store.delete_turn(home.turns[0].id)

@@ -101,6 +101,13 @@ def test_models_that_saw_a_turn_are_found(tmp_path: Path) -> None:
     assert models_that_saw(registry, {7}) == []
 
 
+def test_a_model_whose_list_is_damaged_may_have_seen_any_turn(tmp_path: Path) -> None:
+    registry, model_id = published(tmp_path, LearnedRound.of([TEA], NOON))
+    path = registry.resolve(model_id) / LEARNED
+    path.write_bytes(path.read_bytes().replace(b"4", b"3"))
+    assert models_that_saw(registry, {7}) == [model_id]  # and not an error: what is to be erased must go
+
+
 def test_only_turns_that_went_after_they_were_read_are_missed() -> None:
     erased = {4: NOON - timedelta(hours=1), 7: NOON + timedelta(hours=1), 50: NOON + timedelta(hours=1)}
     rounds = (LearnedRound.of([TEA, RAIN], NOON),)
