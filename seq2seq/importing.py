@@ -130,7 +130,8 @@ def import_dialogues(request: ImportRequest, report: ImportReport, progress: Pro
         report.size_bytes += notes.read_bytes
         report.notes.add(notes)
     if not report.dialogues:
-        raise CorpusError(f"nothing to learn: {listed(request.responders)} never answers anybody")
+        who = listed(request.responders) or 'whoever the files name as "responders"'
+        raise CorpusError(f"nothing to learn: {who} never answers anybody")
 
 
 def _read(path: Path, request: ImportRequest, notes: ChatNotes) -> Iterator[Dialogue]:

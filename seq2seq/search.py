@@ -194,9 +194,9 @@ class BeamSearch:
 
     A finished hypothesis keeps its place in the beam, so the search ends when all are finished, and a beam of
     one is greedy. The penalty is ((5 + length) / 6) ** alpha (Wu et al. 2016, arXiv:1609.08144, section 7). With
-    ``beam_groups`` the beam is split, and a group pays ``diversity_penalty`` for each earlier group that chose
-    the same token at this step (Vijayakumar et al. 2018, arXiv:1610.02424, section 3). Bans hold here too;
-    penalties for repetition do not, since scores are to stay probabilities.
+    ``beam_groups`` the beam is split, and a group pays ``diversity_penalty`` for each hypothesis of earlier groups
+    that goes on with the same token at this step (Vijayakumar et al. 2018, arXiv:1610.02424, section 3). Bans hold
+    here too; penalties for repetition do not, since scores are to stay probabilities.
     """
 
     def __init__(self, decoding: DecodingConfig, bans: Bans, is_stopped: Stop | None = None) -> None:

@@ -83,6 +83,13 @@ def test_unknown_voice_is_an_error_with_the_names_of_all_files(chat: Path, tmp_p
     assert (report.replies, report.unheard) == (2, 1)  # Kim spoke first in the other file, and answered nobody
 
 
+def test_files_whose_responders_say_nothing_are_told_as_such(tmp_path: Path) -> None:
+    turns = [{"speaker": who, "text": "hi"} for who in "AB"]
+    path = write(tmp_path / "c.jsonl", json.dumps({"turns": turns, "responders": []}) + "\n")
+    with pytest.raises(CorpusError, match=r'whoever the files name as "responders" never answers anybody'):
+        run(path)
+
+
 def test_voice_that_never_answers_is_an_error(chat: Path, tmp_path: Path) -> None:
     first = whatsapp(tmp_path / "first.txt", "Kim: hello?", "Ann: yes")
     with pytest.raises(CorpusError, match="nothing to learn: Kim never answers anybody"):
