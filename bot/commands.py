@@ -27,7 +27,8 @@ _TERMINAL: tuple[Frontend, ...] = ("terminal",)
 _KINDS = get_type_hints(DecodingConfig)
 _MEANT = {"": "help", "?": "help", "h": "help", "bye": "quit", "exit": "quit", "q": "quit"}  # as other programs say
 _KEYS = """
-Alt-Enter begins another line. Ctrl-C stops a reply, Ctrl-D leaves. Tab completes a command and its values.
+Alt-Enter begins another line. Ctrl-C stops a reply, Ctrl-D leaves.
+Tab completes a command and its values.
 A message that begins with a slash is sent with //."""
 _MOST_DIGITS = 18  # of a number, so that databases take it
 
@@ -370,7 +371,7 @@ COMMANDS = {
         Command(
             "set",
             "NAME VALUE",
-            "Change a setting of the replies; default takes it back.",
+            "Change a setting of the replies.",
             _set,
             values=_settings_and_values,
         ),
