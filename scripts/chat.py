@@ -63,6 +63,10 @@ def chat(
     """Talk. A terminal gets the rich chat; a pipe gets one reply a line for one message a line."""
     from bot.settings import load_settings
 
+    if contexts and (message is not None or conversation is not None or continue_last):
+        raise typer.BadParameter("goes without a MESSAGE, --conversation and --continue", param_hint="--contexts")
+    if continue_last and conversation is not None:
+        raise typer.BadParameter("goes without --conversation: one of them names it", param_hint="--continue")
     decoding = {
         "strategy": strategy,
         "style": style,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from scripts import cli, config, logs
+from scripts import chat, cli, config, logs
 from scripts.corpora import open_corpus
 from seq2seq.errors import CorpusError, PersonaError
 from storage.errors import StorageError
@@ -34,6 +34,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_numbers_beyond_all_bounds_are_usage_errors(arguments: list[str]) -> None:
     result = CliRunner().invoke(logs.app, arguments)
     assert result.exit_code == 2, result.exception
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["Hi.", "--contexts"], "--contexts"),
+        (["--contexts", "--conversation", "tea"], "--contexts"),
+        (["--contexts", "--continue"], "--contexts"),
+        (["Hi.", "--continue", "--conversation", "tea"], "--continue"),
+    ],
+)
+def test_flags_of_which_one_would_be_ignored_are_usage_errors(arguments: list[str], named: str) -> None:
+    result = CliRunner().invoke(chat.app, ["--model", "echo", *arguments])
+    assert result.exit_code == 2, result.exception
+    assert f"Invalid value for {named}" in result.stderr
 
 
 @pytest.mark.parametrize("which", [HUGE, "9" * 5000])
