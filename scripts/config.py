@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,10 +27,13 @@ def config(
     from bot.assembly import persona_file
     from bot.settings import explain_settings, load_settings
     from seq2seq.errors import PersonaError
+    from seq2seq.persona import DEFAULT_PERSONA
 
     if persona:
         path = persona_file(load_settings())
         try:
+            if _is_output(path):
+                path = DEFAULT_PERSONA  # `> persona.toml` in the home: the shell has just made it, empty
             print(path.read_text(encoding="utf-8"), end="")
         except (OSError, UnicodeDecodeError) as error:
             raise PersonaError(f"{path}: cannot be read ({error})") from error
@@ -43,3 +48,8 @@ def config(
         shown = "-" if value is None or value == () else str(value)
         table.add_row(Text(name), Text(shown), Text(source, "dim" if source == "default" else ""))
     Console(width=None if sys.stdout.isatty() else _UNBOUNDED, highlight=False).print(table)
+
+
+def _is_output(path: Path) -> bool:
+    """Tell whether a file is the one that standard output goes to."""
+    return os.path.samestat(path.stat(), os.fstat(1))
