@@ -111,12 +111,15 @@ class Database:
     def session(self, *, writes: bool = False, upgrades: bool = False) -> Iterator[Session]:
         """Open a transaction, committed at the end of the block and undone when the block raises.
 
-        Nothing may be yielded to a caller from within: a reader that lingers keeps the write-ahead log growing.
+        One that only reads sees the database as it was at its first query, whatever is deleted meanwhile. Nothing may
+        be yielded to a caller from within: a reader that lingers keeps the write-ahead log growing.
 
         Raises:
             StorageError: the database failed or did not answer in time.
         """
         engine = self.engine.execution_options(backchat_writes=writes, backchat_upgrades=upgrades)
+        if not writes and not self.is_sqlite:  # SQLite's readers have it so anyway
+            engine = engine.execution_options(isolation_level="REPEATABLE READ")
         try:
             with self._turn(writes), Session(engine, expire_on_commit=False) as session, session.begin():
                 yield session

@@ -42,6 +42,7 @@ def delete_turn(session: Session, turn_id: int) -> int:
     if turn is None:
         return 0
     replies: Iterable[int] = ()
+    _lock(session, turn.conversation_id)
     if turn.speaker == "person":
         replies = session.scalars(select(TurnRow.id).where(TurnRow.parent_id == turn_id, TurnRow.speaker == "bot"))
     return delete_turns(session, turn.conversation_id, {turn_id, *replies})
@@ -131,9 +132,13 @@ def delete_turns(session: Session, conversation: int, doomed: set[int]) -> int:
     """Delete turns of one conversation; those behind them move up to the nearest that stays."""
     if not doomed:
         return 0
+    place = _lock(session, conversation)
     columns = select(TurnRow.id, TurnRow.parent_id, TurnRow.speaker, TurnRow.person_id)
     rows = session.execute(columns.where(TurnRow.conversation_id == conversation).order_by(TurnRow.id)).all()
     parents: dict[int, int | None] = {row.id: row.parent_id for row in rows}
+    doomed = doomed & parents.keys()  # others may have been deleted meanwhile, with all the rest perhaps
+    if place is None or not doomed:
+        return 0
     if doomed >= parents.keys():
         return delete_conversations(session, [conversation])
 
@@ -142,7 +147,6 @@ def delete_turns(session: Session, conversation: int, doomed: set[int]) -> int:
             number = parents[number]
         return number
 
-    place = session.get_one(ConversationRow, conversation, with_for_update=True)
     place.head_id = nearest_kept(place.head_id)
     session.flush()
     for number, parent in parents.items():
@@ -162,6 +166,11 @@ def delete_turns(session: Session, conversation: int, doomed: set[int]) -> int:
     kept = select(func.min(TurnRow.created)).where(TurnRow.conversation_id == conversation).scalar_subquery()
     session.execute(update(ConversationRow).where(ConversationRow.id == conversation).values(created=kept))
     return len(doomed)
+
+
+def _lock(session: Session, conversation: int) -> ConversationRow | None:
+    """Keep others from adding turns to a conversation; what is read of it from here on stays as it is."""
+    return session.get(ConversationRow, conversation, with_for_update=True)
 
 
 def _bury(session: Session, turn_ids: Select[int]) -> None:

@@ -9,14 +9,20 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event, text
 
 from storage.errors import StorageError
 from storage.records import ReplyRecord
+from storage.saying import append_turn, person_called, place_called
 from storage.store import ConversationStore, StorageConfig
+from tests.talk import say, texts_of
 
 RECORD = ReplyRecord("m1", "rank", 1, 3, 1.0)
 _TURNS = 20
@@ -74,6 +80,69 @@ def test_two_processes_that_store_the_same_messages_store_each_once(database_url
     assert sorted(int(turn.text) for turn in store.turns("shared")) == list(range(_TURNS))
     assert len(store.recent_turns("shared", 99)) == _TURNS
     store.close()
+
+
+def _wait_for_waiting(store: ConversationStore, count: int) -> None:
+    """Wait until so many wait for another in PostgreSQL."""
+    deadline = time.monotonic() + 30
+    waits = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    while time.monotonic() < deadline:
+        with store._session() as session:
+            if session.scalar(waits) == count:
+                return
+        time.sleep(0.01)
+    raise AssertionError(f"{count} should wait")
+
+
+@pytest.mark.parametrize("is_reply", [False, True])
+def test_what_is_said_while_the_turn_before_it_is_deleted_keeps_its_place(postgres_url: str, is_reply: bool) -> None:
+    """A reply goes with its message; what a person says moves up to the turn before."""
+    store = ConversationStore(StorageConfig(postgres_url))
+    *_, last = say(store, "one", "two", "three")
+    now = datetime.now(UTC)
+    deletion = threading.Thread(target=store.delete_turn, args=(last.id,))
+    with store._session(writes=True) as session:
+        speaker = person_called(session, "terminal:ada", now)
+        place = place_called(session, "ada/1", speaker, now)
+        deletion.start()
+        _wait_for_waiting(store, 1)
+        append_turn(session, place, speaker, "four", now, last.id, reply=RECORD if is_reply else None)
+    deletion.join()
+    expected = ["one", "two", *([] if is_reply else ["four"])]
+    assert texts_of(store.recent_turns("ada/1", 9)) == texts_of(store.turns("ada/1")) == expected
+    store.close()
+
+
+def test_a_turn_that_two_delete_at_once_goes_once(postgres_url: str) -> None:
+    store = ConversationStore(StorageConfig(postgres_url))
+    first, *_ = say(store, "one", "two", "three")
+    counts: list[int] = []
+    deletions = [threading.Thread(target=lambda: counts.append(store.delete_turn(first.id))) for _ in range(2)]
+    with store._session(writes=True) as session:
+        place_called(session, "ada/1", person_called(session, "terminal:ada", first.created), first.created)
+        for deletion in deletions:
+            deletion.start()
+        _wait_for_waiting(store, 2)
+    for deletion in deletions:
+        deletion.join()
+    assert sorted(counts) == [0, 2]
+    assert texts_of(store.turns("ada/1")) == ["three"]
+    store.close()
+
+
+def test_an_export_shows_one_state_whatever_is_deleted_beside_it(postgres_url: str) -> None:
+    store, other = (ConversationStore(StorageConfig(postgres_url)) for _ in range(2))
+    *_, last = say(store, "one", "two", "three")
+
+    @event.listens_for(store._database.engine, "before_cursor_execute")
+    def delete_the_last(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "FROM turns JOIN" in statement.replace("\n", " "):
+            other.delete_turn(last.id)
+
+    assert [len(json.loads(line)["turns"]) for line in store.export("jsonl")] == [3]
+    assert texts_of(other.turns("ada/1")) == ["one", "two"]
+    store.close()
+    other.close()
 
 
 @pytest.mark.parametrize("url", ["file", "sqlite://"])
