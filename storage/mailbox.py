@@ -18,6 +18,7 @@ from sqlalchemy import Table, bindparam, delete, func, insert, literal, null, se
 from sqlalchemy.orm import Session
 
 from storage.database import Database, as_json, insert_all_new, insert_for, insert_new
+from storage.errors import StorageError
 from storage.records import Incoming, Outgoing
 from storage.schema import ChatRow, IncomingRow, OutgoingRow, PlaceRow, SentRow
 
@@ -49,11 +50,13 @@ class Mailbox:
     def __init__(self, database: Database, bot: int) -> None:
         self.bot = bot
         self._session, self._write = database.session, database.write
+        self._unsure: set[int] = set()  # updates whose commit failed; a server that was lost then may have them
 
     def receive(self, updates: Iterable[Incoming], *, now: datetime | None = None) -> list[int]:
         """Store updates that are not known yet; return their numbers. They are safe once this returns.
 
-        A chat that brings something can be written to, whatever was noted of it before.
+        What is stored although storing it failed, because the connection broke in the middle of the commit, is
+        returned when it comes again. A chat that brings something can be written to, whatever was noted of it before.
         """
         moment = now or datetime.now(UTC)
         given = list(updates)
@@ -71,8 +74,11 @@ class Mailbox:
             for incoming in given
         ]
 
-        def work(session: Session) -> list[int]:
-            new = set(insert_all_new(session, IncomingRow, rows, IncomingRow.update_id))
+        numbers: list[int] = []
+
+        def work(session: Session) -> None:
+            inserted = insert_all_new(session, IncomingRow, rows, IncomingRow.update_id)
+            new = self._unsure.union(inserted)
             chats = dict.fromkeys(incoming.chat for incoming in given if incoming.update_id in new)
             if chats:
                 heard = insert_for(session)(ChatRow.__table__)
@@ -83,9 +89,15 @@ class Mailbox:
                 )
                 values = [{"bot": self.bot, "chat": chat, "created": moment} for chat in chats]
                 session.connection().execute(heard, values)
-            return list(dict.fromkeys(i.update_id for i in given if i.update_id in new))
+            numbers[:] = dict.fromkeys(i.update_id for i in given if i.update_id in new)
 
-        return self._write(work)
+        try:
+            self._write(work)
+        except StorageError:
+            self._unsure.update(numbers)
+            raise
+        self._unsure.difference_update(numbers)
+        return numbers
 
     def waiting(self, limit: int | None = None) -> list[Incoming]:
         """Return updates that are not done, oldest first: the work left over when the program starts."""

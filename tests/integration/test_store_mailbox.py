@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import time_machine
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 
+from storage.errors import StorageError
 from storage.mailbox import Mailbox
 from storage.records import Incoming, Outgoing, Turn
 from storage.store import ConversationStore
@@ -49,6 +51,24 @@ def test_an_update_that_was_done_is_known_again(mailbox: Mailbox) -> None:
     mailbox.finish(1)
     assert mailbox.receive([update(1)]) == []
     assert mailbox.waiting() == []
+
+
+def test_an_update_whose_commit_was_not_answered_is_worked_on_when_it_comes_again(
+    store: ConversationStore, mailbox: Mailbox
+) -> None:
+    mailbox.receive([update(1)])
+
+    @event.listens_for(store._database.engine, "commit", once=True)
+    def commit_and_break(connection: Connection) -> None:
+        driver: Any = connection.connection.dbapi_connection
+        driver.execute("COMMIT")
+        driver.close()
+
+    with pytest.raises(StorageError):
+        mailbox.receive([update(1), update(2)])
+    assert [incoming.update_id for incoming in mailbox.waiting()] == [1, 2]
+    assert mailbox.receive([update(1), update(2), update(3)]) == [2, 3]
+    assert mailbox.receive([update(2)]) == []
 
 
 def test_two_bots_with_the_same_numbers_do_not_meet(store: ConversationStore) -> None:
