@@ -60,5 +60,5 @@ def terminal_person() -> str:
 
 
 def new_conversation() -> str:
-    """Return a fresh conversation key: when it began, and four random digits."""
-    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    """Return a fresh conversation key: when it began, and eight random digits."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"

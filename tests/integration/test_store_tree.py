@@ -115,9 +115,9 @@ def test_a_conversation_is_renamed_and_found_by_either_name(store: ConversationS
 
 
 def test_what_a_group_talks_in_is_none_of_a_persons_private_conversations(store: ConversationStore) -> None:
-    for key in ("telegram:7", "telegram:-100", "telegram:-100/5", "20260301-120000-abcd"):
+    for key in ("telegram:7", "telegram:-100", "telegram:-100/5", "20260301-120000-abcd0123"):
         say(store, "hello", conversation=key, person=BOB)
-    store.mailbox(1).set_conversation("-100", "20260301-120000-abcd")
+    store.mailbox(1).set_conversation("-100", "20260301-120000-abcd0123")
     assert [c.key for c in store.conversations(BOB, in_private=True)] == ["telegram:7"]
     assert len(store.conversations(BOB)) == 4
     assert store.find_conversation("telegram:-100", BOB, in_private=True) is None
