@@ -12,7 +12,7 @@ import logging
 import secrets
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -53,7 +53,7 @@ _MOST_TRIES = 3  # of work on an update in one run
 _MOST_STARTS = 10  # of the program, with the same update at work when it ended
 _MOST_WAITING = 2000  # updates in memory; the rest waits at Telegram
 _KEPT_CONNECTIONS = 16  # each request looks through all of them
-_REFRESH_S = 5.0
+_REFRESH_S, _PURGE_S = 5.0, 3600.0
 _KNOWN_FOR = timedelta(days=3)  # Telegram brings an update again for one day
 _WORK_PATIENCE_S, _SEND_PATIENCE_S = 5.0, 2.5
 R = TypeVar("R")
@@ -144,7 +144,14 @@ class TelegramBot:
                 polling = Polling(self._bot, self._take, self._has_room, self._metrics, self._settings.poll_timeout_s)
                 intake = asyncio.create_task(polling.run())
             background.append(intake)
-            background += (asyncio.create_task(work()) for work in (self._refresh, self._purge, self._menu))
+            background += (
+                asyncio.create_task(work)
+                for work in (
+                    self._keep_up(self._refresh, _REFRESH_S),
+                    self._keep_up(self._purge, _PURGE_S),
+                    self._keep_up(self._menu),
+                )
+            )
             self._is_up = True
             _LOG.info("@%s is up, model %s", me.username, self._slot.engine.model_id)
             await asyncio.wait((intake, stopped), return_when=asyncio.FIRST_COMPLETED)
@@ -380,19 +387,31 @@ class TelegramBot:
 
     # Background
 
+    async def _keep_up(self, work: Callable[[], Awaitable[None]], every_s: float | None = None) -> None:
+        """Do work once, or again and again; where it fails, try again, later each time."""
+        failures = 0
+        while True:
+            try:
+                await work()
+            except Exception as error:
+                failures += 1
+                if failures in (1, 5) or failures % 20 == 0:
+                    _LOG.error("Background work failed (%s); trying again", _place_of(error))
+                await asyncio.sleep(pause_s(failures))
+            else:
+                if every_s is None:
+                    return
+                failures = 0
+                await asyncio.sleep(every_s)
+
     async def _refresh(self) -> None:
         """Take another model when one is promoted; replies under way end with the one they began with."""
-        while True:
-            await asyncio.sleep(_REFRESH_S)
-            if await asyncio.to_thread(self._slot.refresh):
-                self._metrics.count("model_swaps")
+        if await asyncio.to_thread(self._slot.refresh):
+            self._metrics.count("model_swaps")
 
     async def _purge(self) -> None:
         """Forget the numbers of updates that can come no more."""
-        while True:
-            with contextlib.suppress(StorageError):
-                await self._aside(self._noters, self._mailbox.purge, datetime.now(UTC) - _KNOWN_FOR)
-            await asyncio.sleep(3600)
+        await self._aside(self._noters, self._mailbox.purge, datetime.now(UTC) - _KNOWN_FOR)
 
     async def _menu(self) -> None:
         """Register the commands in the languages that there are texts for, and the admins' for admins."""

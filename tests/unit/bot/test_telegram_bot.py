@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,13 @@ JAM = "CREATE TRIGGER jam BEFORE INSERT ON outbox WHEN new.parts LIKE '%a lot at
 
 
 class Server(BaseRequest):
-    """Has one batch of updates, takes every message, and knows no webhooks."""
+    """Has one batch of updates, takes every message, knows no webhooks, and refuses once what ``refused`` names."""
 
     def __init__(self, *updates: dict[str, Any]) -> None:
-        self.updates, self.sent, self.asked = list(updates), [], []  # type: tuple[Any, list[str], list[str]]
+        self.updates = list(updates)
+        self.sent: list[str] = []
+        self.asked: list[str] = []
+        self.refused: list[str] = []
 
     @property
     def read_timeout(self) -> float | None:
@@ -51,6 +54,9 @@ class Server(BaseRequest):
         await asyncio.sleep(0)
         if name == "setwebhook":
             raise NetworkError("down")
+        if name in self.refused:
+            self.refused.remove(name)
+            return 400, b'{"ok": false, "error_code": 400, "description": "Bad Request: no"}'
         result: Any = True
         if name == "getme":
             result = BOT
@@ -84,9 +90,11 @@ class PatientEngine(ScriptedEngine):
         return super().reply(request)
 
 
-def bot_at(server: Server, store: ConversationStore, **settings: Any) -> TelegramBot:
+def bot_at(
+    server: Server, store: ConversationStore, refresh: Callable[[], bool] = lambda: False, **settings: Any
+) -> TelegramBot:
     slot: Any = FixedSlot(PatientEngine(server, *"abcde"))
-    slot.refresh = lambda: False
+    slot.refresh = refresh
     bot = Bot("1:token", request=server, get_updates_request=server)
     lifted = {"chat_interval_s": 0, "per_second": 0, **settings}
     return TelegramBot(bot, DialogueManager(slot, store), slot, Registry(Path("nowhere")), TelegramSettings(**lifted))
@@ -114,6 +122,33 @@ def test_a_message_that_cannot_be_refused_is_answered_and_holds_up_no_other(stor
     asyncio.run(run())
     assert server.sent == ["a", "b"]
     assert [turn.text for turn in store.turns("telegram:7")] == ["message 1", "a", "message 2", "b"]
+
+
+def test_what_fails_in_the_background_is_logged_once_without_its_words_and_tried_again(
+    store: ConversationStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, refreshes = Server(), iter((OSError("what somebody said"),))
+    server.refused.append("setmycommands")
+
+    def refresh() -> bool:
+        for error in refreshes:
+            raise error
+        return False
+
+    async def run() -> None:
+        bot = bot_at(server, store, refresh=refresh)
+        running = asyncio.create_task(bot.run())
+        async with asyncio.timeout(30):
+            while server.asked.count("setmycommands") < 3 or "OSError" not in caplog.text:
+                await asyncio.sleep(0.05)
+            bot.stop()
+            await running
+
+    asyncio.run(run())
+    refused, failed = sorted(record.getMessage() for record in caplog.records if record.levelname == "ERROR")
+    assert "BotError: Telegram refuses setMyCommands" in refused
+    assert "OSError at test_telegram_bot.py:" in failed
+    assert "what somebody said" not in caplog.text
 
 
 def test_a_stop_is_heard_while_the_webhook_cannot_be_set(store: ConversationStore) -> None:
