@@ -90,11 +90,6 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.exchanges)
 
-    @property
-    def digest(self) -> str:
-        """Return a SHA-256 that changes when anything in the arrays does: a resumed run needs the same."""
-        return hashlib.sha256(json.dumps(self._header["arrays"]).encode()).hexdigest()
-
     def rows_of_epoch(self, generator: np.random.Generator) -> NDArray[np.int64]:
         """Return all exchanges: each epoch shows them once."""
         return np.arange(len(self))

@@ -38,7 +38,12 @@ def token_nll(
         label_smoothing: share of the target's probability that is spread over the vocabulary evenly
             (Szegedy et al. 2016, arXiv:1512.00567, section 7).
         token_weights: FloatTensor [rows]; all 1 where not given.
+
+    Raises:
+        ValueError: something is smoothed and something unlearned: unlikelihood has no smoothed form.
     """
+    if label_smoothing and token_weights is not None and bool((token_weights < 0).any()):
+        raise ValueError("label smoothing and tokens to be unlearned do not go together")
     both: tuple[Tensor, Tensor] = _ChunkedCrossEntropy.apply(  # type: ignore[no-untyped-call]
         outputs, weight, bias, targets, label_smoothing, token_weights
     )

@@ -21,6 +21,7 @@ from seq2seq.tokenizer import Tokenizer
 
 _HELD_OUT_SHARE = 0.02  # as a training holds out, of corpora that have no held-out part of their own
 _OWN_HELD_OUT = {"chitchat": "chitchat:valid"}
+_LEAST_HELD_OUT = 10  # exchanges, half to choose weights by, half to judge by
 _LOOKED_AT = 20  # dialogues whose language is looked at
 _FAR_FEWER = 0.6  # tokens a byte; between languages of one script it is 0.5
 _REHEARSED_TO_JUDGE = 0.2
@@ -67,6 +68,13 @@ def open_base(
     if not corpora or foreign:
         return _rehearsed(config, parent, on_progress) if config.rehearsals else None
     turns = parent.config.context_turns
+    held_out = _held_out(corpora, open_corpus, turns)
+    if len(held_out) < _LEAST_HELD_OUT:
+        say(
+            f"{', '.join(config.base)}: {len(held_out)} held-out exchanges do not tell what is forgotten; "
+            f"{parent.model_id} rehearses what it says itself"
+        )
+        return _rehearsed(config, parent, on_progress) if config.rehearsals else None
     train = build_dataset(
         corpora,
         parent.tokenizer,
@@ -75,12 +83,19 @@ def open_base(
         held_out_share=_HELD_OUT_SHARE,
         cache_dir=cache_dir,
     )
-    held_out: list[TestExchange] = []
+    return _split(config, [corpus.name for corpus in corpora], train, held_out, parent)
+
+
+def _held_out(corpora: Sequence[Corpus], open_corpus: Callable[[str], Corpus], turns: int) -> list[TestExchange]:
+    """Return the exchanges of corpora that no model of this project was trained on, or will be."""
+    found: list[TestExchange] = []
     for corpus in corpora:
         own = _OWN_HELD_OUT.get(corpus.name)
-        part = open_corpus(own) if own else _HeldOut(corpus)
-        held_out += read_test_set(part, turns).exchanges
-    return _split(config, [corpus.name for corpus in corpora], train, held_out, parent)
+        try:
+            found += read_test_set(open_corpus(own) if own else _HeldOut(corpus), turns).exchanges
+        except CorpusError:  # none of its dialogues is held out
+            continue
+    return found
 
 
 class _HeldOut:

@@ -53,6 +53,8 @@ def go_back_where_it_pays(
 ) -> list[Step]:
     """Leave the weights where ``learned`` is likeliest among those that lose at most ``most_loss`` on ``base``.
 
+    Those of the parent stay where a sixteenth of the way loses more.
+
     Args:
         model: as it was trained; holds the chosen weights afterwards.
         parent: the weights that its training began with.
@@ -80,6 +82,6 @@ def go_back_where_it_pays(
             measured.append(step)
             low, high = (step.share, high) if is_allowed(step) else (low, step.share)
     allowed = [step for step in measured[1:] if is_allowed(step)]
-    chosen = min(allowed, key=lambda step: step.learned_nll) if allowed else measured[-1]
+    chosen = min(allowed, key=lambda step: step.learned_nll) if allowed else measured[0]
     model.load_state_dict({name: torch.lerp(parent[name], trained[name], chosen.share) for name in trained})
     return [*measured, chosen]

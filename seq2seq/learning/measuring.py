@@ -18,6 +18,7 @@ from seq2seq.predictor import Predictor
 
 _SYLLABLES = ("ba", "do", "fe", "gi", "ku", "lo", "mi", "na", "pe", "ru", "sa", "ti", "vo", "wa", "zu")
 _SECRET_WORDS = 4
+_TO_SPARE = 10  # tokens, for another spelling of the words before the secret
 _CHUNK = 64  # contexts replied to in one call
 _TIMED_TOKENS = 12
 
@@ -53,9 +54,11 @@ def canaries_drawn(
     Args:
         samples: replies drawn for each, at temperature 1 and from the whole vocabulary.
     """
-    decoding = DecodingConfig(strategy="sample", temperature=1.0, top_p=1.0, no_repeat_ngram=0)
+    sampling = DecodingConfig(strategy="sample", temperature=1.0, top_p=1.0, no_repeat_ngram=0)
     found = 0
     for number, canary in enumerate(canaries):
+        # The secret stands at the end; a language that the tokenizer does not know takes many tokens.
+        decoding = sampling.with_changes(max_tokens=len(predictor.tokenizer.encode(canary.response)) + _TO_SPARE)
         texts: list[str] = []
         for start in range(0, samples, _CHUNK):
             on_progress("canaries", number * samples + start, len(canaries) * samples)

@@ -29,7 +29,7 @@ def write_corpus(path: Path, dialogues: int) -> Path:
     return path
 
 
-def build_digest(path: Path, tokenizer_file: Path, cache_dir: Path) -> tuple[int, str]:
+def build_arrays(path: Path, tokenizer_file: Path, cache_dir: Path) -> tuple[int, bytes]:
     built = build_dataset(
         [open_corpus(str(path))],
         Tokenizer.load(tokenizer_file),
@@ -38,7 +38,7 @@ def build_digest(path: Path, tokenizer_file: Path, cache_dir: Path) -> tuple[int
         held_out_share=0.1,
         cache_dir=cache_dir,
     )
-    return len(built), built.digest
+    return len(built), built.tokens.tobytes() + built.exchanges.tobytes()
 
 
 def test_processes_that_build_at_once_get_the_same_dataset(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_processes_that_build_at_once_get_the_same_dataset(tmp_path: Path) -> No
     tokenizer_file = tmp_path / "tokenizer.json"
     train_tokenizer(iter_texts([open_corpus(str(path))], 0.1), 300).save(tokenizer_file)
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        first, second = pool.map(build_digest, [path] * 2, [tokenizer_file] * 2, [tmp_path / "cache"] * 2)
+        first, second = pool.map(build_arrays, [path] * 2, [tokenizer_file] * 2, [tmp_path / "cache"] * 2)
     assert first == second
     assert first[0] > 300
     assert len(list((tmp_path / "cache").iterdir())) == 1
@@ -61,7 +61,7 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path: Path, monkeypatch: pytes
         path = write_corpus(tmp_path / f"{dialogues}.jsonl.gz", dialogues)
         tracemalloc.start()
         try:
-            build_digest(path, tokenizer_file, tmp_path / "cache")
+            build_arrays(path, tokenizer_file, tmp_path / "cache")
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

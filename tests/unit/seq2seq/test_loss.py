@@ -72,3 +72,11 @@ def test_what_is_certain_is_unlearned_with_a_finite_gradient() -> None:
     assert torch.isfinite(loss)
     assert bias.grad is not None
     assert torch.isfinite(bias.grad).all()
+
+
+def test_smoothing_and_unlearning_together_are_refused() -> None:
+    outputs, weight, bias = torch.randn(2, 4), torch.randn(6, 4), torch.zeros(6)
+    targets = torch.tensor([1, 2])
+    token_nll(outputs, weight, bias, targets, 0.1, torch.tensor([1.0, 2.0]))
+    with pytest.raises(ValueError, match="do not go together"):
+        token_nll(outputs, weight, bias, targets, 0.1, torch.tensor([1.0, -1.0]))

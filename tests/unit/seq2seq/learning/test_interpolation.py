@@ -12,14 +12,14 @@ LEARNED = MemorySet([WeightedExchange(("Hi!",), "Glad to hear it.")], TOKENIZER,
 BASE = MemorySet([WeightedExchange(("Do you like tea?",), "I prefer coffee.")], TOKENIZER, 3)
 
 
-def test_what_only_does_harm_is_undone_as_far_as_it_goes() -> None:
+def test_what_only_does_harm_is_undone() -> None:
     parent, model = tiny_model(CONFIG), tiny_model(CONFIG)
     with torch.no_grad():
         model.output_bias -= torch.arange(CONFIG.vocab_size) / 10  # the further, the worse for all texts
     *measured, chosen = go_back_where_it_pays(model, parent.state_dict(), LEARNED, BASE, most_loss=0.0)
-    assert chosen.share == min(step.share for step in measured[1:])
-    expected = chosen.share * torch.arange(CONFIG.vocab_size) / -10
-    torch.testing.assert_close(model.output_bias, expected)
+    assert chosen == measured[0]
+    assert chosen.share == 0
+    torch.testing.assert_close(model.output_bias, parent.output_bias)
 
 
 def test_the_best_of_those_that_lose_little_on_the_base_is_kept() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from seq2seq.evaluation.likelihood import TestExchange, TestSet, measure_likelih
 from seq2seq.evaluation.metrics import words
 from seq2seq.learning.gate import GateConfig, judge
 from seq2seq.learning.measuring import GateSets, canaries_drawn, measure, plant_canaries, time_tokens
-from seq2seq.predictor import Predictor
+from seq2seq.predictor import Candidate, Predictor
 from seq2seq.publishing import publish_model
 from seq2seq.registry import Registry
 from tests.builders import train_tiny
@@ -64,6 +65,24 @@ def test_a_secret_that_a_model_recites_is_drawn_out_and_no_other(tmp_path: Path)
     model_id = publish_model(registry, "leaky", model, tokenizer, DecodingConfig(), {})
     predictor = Predictor.load(registry.resolve(model_id))
     assert canaries_drawn(predictor, [planted, other], samples=70, seed=0, on_progress=quiet) == 1
+
+
+def test_a_secret_is_heard_to_its_end_however_many_tokens_it_has(
+    tiny: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (canary,) = plant_canaries(1, seed=1)
+    tokens = tiny.tokenizer.encode(canary.response)
+    assert len(tokens) > DecodingConfig().max_tokens, "to this tokenizer the words are foreign"
+    heard: list[int] = []
+
+    def recite(contexts: Any, decoding: DecodingConfig, seeds: Any) -> list[list[Candidate]]:
+        heard.append(decoding.max_tokens)
+        text = tiny.tokenizer.decode(tokens[: decoding.max_tokens])
+        return [[Candidate(text, (), 0.0, 0.0)] for _ in contexts]
+
+    monkeypatch.setattr(tiny, "predict", recite)
+    assert canaries_drawn(tiny, [canary], samples=2, seed=0, on_progress=quiet) == 1
+    assert heard[0] > len(tokens)
 
 
 def test_an_untrained_model_gives_away_no_secret(tiny: Predictor) -> None:
