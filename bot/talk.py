@@ -91,13 +91,13 @@ class Talk:
 
     def retry(self) -> Answer:
         """Have the last message answered once more; the reply that was there stays beside."""
-        asked, last = self._asked(), self.history(1)[0]
+        asked, last = self.asked(), self.history(1)[0]
         tried = len(self.store.alternatives(last.id)) if last.speaker == "bot" else 0
         return self._dialogue.answer(asked, self.wishes(tried))
 
     def edit(self, message: str) -> Answer:
         """Say something else instead of the last message; that one stays on a branch of its own."""
-        asked = self._asked()
+        asked = self.asked()
         return self._dialogue.respond(
             self.conversation, message, person=self.person, instead_of=asked.id, wishes=self.wishes()
         )
@@ -125,7 +125,7 @@ class Talk:
                 self.store.set_head(turn.id)
                 return text
         assert now.reply is not None
-        self.store.add_reply(self._asked(), text, now.reply)
+        self.store.add_reply(self.asked(), text, now.reply)
         return text
 
     # Judging
@@ -250,8 +250,12 @@ class Talk:
             raise BotError(self.text("no_reply_yet"))
         return turns[-1]
 
-    def _asked(self) -> Turn:
-        """Return the person's last message, answered or not."""
+    def asked(self) -> Turn:
+        """Return the person's last message, answered or not.
+
+        Raises:
+            BotError: there is none yet.
+        """
         turns = [turn for turn in self.store.recent_turns(self.conversation, 2) if turn.speaker == "person"]
         if not turns:
             raise BotError(self.text("no_message_yet"))

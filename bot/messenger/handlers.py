@@ -174,6 +174,10 @@ class Handlers:
         talk = self._talk(message)
         before = talk.conversation
         try:
+            if name == "edit" and arguments:  # as a message: its turn is stored with its answer, or not at all
+                return self._reply(
+                    incoming, message, arguments, external_id=self._name_of(message), instead_of=talk.asked().id
+                )
             outcome = run_command(talk, f"/{name} {arguments}".strip(), FRONTEND)
         except (BotError, Seq2SeqError) as error:
             return self._say(incoming, message, str(error))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ from bot.messenger.handlers import Handlers
 from bot.messenger.intake import Me, incoming_of
 from bot.messenger.metrics import Metrics
 from seq2seq.registry import Registry
+from storage.errors import StorageError
 from storage.mailbox import Mailbox
-from storage.records import Outgoing
+from storage.records import Incoming, Outgoing
 from storage.store import ConversationStore, StorageConfig
 from tests.fakes import FixedSlot, ScriptedEngine
 
@@ -32,6 +35,7 @@ class Chat:
         self, store: ConversationStore, home: Path, engine: ScriptedEngine, wishes: Wishes | None, bot: int
     ) -> None:
         slot: Any = FixedSlot(engine)
+        self.store = store
         dialogue, metrics = DialogueManager(slot, store, wishes=wishes), Metrics()
         self.mailbox: Mailbox = store.mailbox(bot)
         desk = Desk(store, self.mailbox, slot, Registry(home), metrics)
@@ -53,11 +57,19 @@ class Chat:
         message = {"message_id": number, "chat": {"id": BOB}}
         return self._handle({"callback_query": {"id": "1", "from": {"id": BOB}, "message": message, "data": button}})
 
+    def again(self) -> Outgoing:
+        """Let the bot take up what it left, as after a start."""
+        (incoming,) = self.mailbox.waiting()
+        return self._do(incoming)
+
     def _handle(self, update: dict[str, Any]) -> Outgoing:
         self._updates += 1
         incoming = incoming_of({"update_id": self._updates, **update}, ME)
         assert incoming is not None
         self.mailbox.receive([incoming])
+        return self._do(incoming)
+
+    def _do(self, incoming: Incoming) -> Outgoing:
         outgoing = self._handlers.handle(incoming).outgoing
         assert outgoing is not None
         return self.mailbox.record_sent(outgoing, 100 + self._updates)
@@ -109,6 +121,28 @@ def test_another_bot_goes_on_in_the_conversation_although_its_messages_have_the_
     assert chat.say("/history").parts == ("you: hello\nbot: one\nyou: and you?\nbot: two",)
     chat.say("and who are you?", number=40, kind="edited_message")
     assert chat.say("/history").parts == ("you: hello\nbot: one\nyou: and who are you?\nbot: three",)
+
+
+def test_an_edit_that_was_cut_off_before_its_answer_is_stored_once(
+    open_chat: Callable[..., Chat], tmp_path: Path
+) -> None:
+    engine = ScriptedEngine("one", "two", "three")
+    chat = open_chat(engine)
+    chat.say("helo")
+    with closing(sqlite3.connect(tmp_path / "talks.db")) as database:
+        database.execute("CREATE TRIGGER jam BEFORE INSERT ON outbox BEGIN SELECT RAISE(ABORT, 'jammed'); END")
+    with pytest.raises(StorageError):
+        chat.say("/edit hello")
+    with closing(sqlite3.connect(tmp_path / "talks.db")) as database:
+        database.execute("DROP TRIGGER jam")
+    assert chat.again().parts == ("three",)
+    assert engine.contexts == [["helo"], ["hello"], ["hello"]]
+    assert [turn.text for turn in chat.store.turns("telegram:7")] == ["helo", "one", "hello", "three"]
+    assert chat.say("/history").parts == ("you: hello\nbot: three",)
+
+
+def test_an_edit_before_all_messages_says_so(open_chat: Callable[..., Chat]) -> None:
+    assert open_chat(ScriptedEngine()).say("/edit hello").parts == ("there is no message of yours yet",)
 
 
 def test_an_admin_who_names_no_model_promotes_none(open_chat: Callable[..., Chat], tmp_path: Path) -> None:
