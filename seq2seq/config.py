@@ -226,7 +226,7 @@ class RetrainingConfig:
         threads: of the processor; 0 takes all but one.
         niceness: 0 to 19; what else runs goes first.
         base: corpora that are replayed against forgetting; none, or none at hand: the model's own samples.
-        replay_ratio: exchanges of the base an epoch, for each that is learned.
+        replay_ratio: tokens of the base in an epoch, for each token that is learned.
         rehearsals: samples of its own that a model without a base corpus rehearses.
         learning_rate, batch_size, dropout, average_decay: as in ``TrainingConfig``.
         taught_weight, rated_weight: what a taught reply and one that was rated good count; what was said counts 1.

@@ -7,6 +7,7 @@ all learned exchanges and a fresh draw of the base corpus, in proportion however
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,7 +63,10 @@ class MemorySet:
 
 
 class MixedSet:
-    """Learned exchanges, and ``replay_ratio`` times as many of ``base`` in each epoch, drawn anew.
+    """Learned exchanges, and a draw of ``base`` anew in each epoch: ``replay_ratio`` tokens for each that is learned.
+
+    By tokens, since they are what time and likelihood are counted in: a chat of short messages would else have most
+    of its epoch taken by the long ones of a corpus.
 
     Turns of the base are numbered behind those that were learned. Its exchanges count 1 each.
     """
@@ -71,7 +75,8 @@ class MixedSet:
         assert learned.row_weights is not None
         self._learned, self._base = learned, base
         self._n_turns = len(learned.turns) - 1
-        self._draws = min(len(base), round(replay_ratio * len(learned)))
+        tokens = replay_ratio * len(learned) * _mean_tokens(learned)
+        self._draws = min(len(base), math.ceil(tokens / _mean_tokens(base)))
         self.turns = np.concatenate((learned.turns, learned.turns[-1] + base.turns[1:]))
         shifted = np.array(base.exchanges)
         shifted[:, :4] += self._n_turns
@@ -93,6 +98,12 @@ class MixedSet:
         """Return all learned exchanges, and the draws of this epoch."""
         drawn = generator.choice(len(self._base), self._draws, replace=False)
         return np.concatenate((np.arange(len(self._learned)), len(self._learned) + drawn))
+
+
+def _mean_tokens(exchanges: TrainingSet) -> float:
+    """Return the tokens of an exchange in the mean, context and response."""
+    first, response = exchanges.exchanges[:, 0], exchanges.exchanges[:, 1]
+    return float((exchanges.turns[response + 1] - exchanges.turns[first]).mean())
 
 
 def _digest(*arrays: NDArray[np.generic]) -> str:
