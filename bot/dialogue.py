@@ -57,6 +57,7 @@ class DialogueManager:
 
     Args:
         persona: who the bot is.
+        wishes: how replies are wanted; the settings of one reply go before these, its seed stands instead.
         guard: knows what people wrote; that of ``store`` where it is not given.
     """
 
@@ -70,11 +71,11 @@ class DialogueManager:
         guard: LeakGuard | None = None,
     ) -> None:
         self._slot, self.store, self.persona = slot, store, persona
-        self._wishes, self._guard = wishes or Wishes(), guard or LeakGuard(store)
+        self.wishes, self._guard = wishes or Wishes(), guard or LeakGuard(store)
 
     def over(self, store: ConversationStore) -> DialogueManager:
         """Return the same over another memory; what people wrote in this one is guarded there too."""
-        return DialogueManager(self._slot, store, persona=self.persona, wishes=self._wishes, guard=self._guard)
+        return DialogueManager(self._slot, store, persona=self.persona, wishes=self.wishes, guard=self._guard)
 
     def respond(
         self,
@@ -154,10 +155,9 @@ class DialogueManager:
 
     def request(self, context: Sequence[str], engine: ReplyEngine, wishes: Wishes | None = None) -> ReplyRequest:
         """Return what the engine is asked in order to answer the newest turn of a context."""
-        wishes = wishes or self._wishes
-        decoding = engine.decoding.with_changes(**{**self._wishes.decoding, **wishes.decoding})
-        seed = self._wishes.seed if wishes.seed is None else wishes.seed
-        seed = None if seed is None else seed + wishes.tried
+        wishes = wishes or self.wishes
+        decoding = engine.decoding.with_changes(**{**self.wishes.decoding, **wishes.decoding})
+        seed = None if wishes.seed is None else wishes.seed + wishes.tried
         return ReplyRequest(context, decoding, seed, self.persona, wishes.on_text, wishes.is_cancelled)
 
 

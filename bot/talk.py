@@ -32,7 +32,7 @@ class Talk:
 
     Attributes:
         decoding: settings that the person changed.
-        seed: None draws a new one for every reply.
+        seed: None draws a new one for every reply; to begin with it is that of the dialogue.
         language: code of the language that commands answer in; English where there are no texts for it.
         on_text, is_cancelled: see ``Wishes``.
     """
@@ -49,7 +49,7 @@ class Talk:
     ) -> None:
         self.slot, self.person, self.conversation, self.is_recorded = slot, person, conversation, is_recorded
         self.decoding: dict[str, Any] = {}
-        self.seed: int | None = None
+        self.seed = dialogue.wishes.seed
         self.language: str | None = None
         self.on_text: Callable[[str], None] | None = None
         self.is_cancelled: Callable[[], bool] = lambda: False

@@ -150,9 +150,8 @@ def _open_talk(settings: Settings, conversation: str | None, *, continue_last: b
 
     slot = open_slot(settings)
     store = open_store(settings, off_record=not is_recorded)
-    dialogue = DialogueManager(
-        slot, store, persona=open_persona(settings), wishes=Wishes(set_values(settings.decoding))
-    )
+    wishes = Wishes(set_values(settings.decoding), settings.chat.seed)
+    dialogue = DialogueManager(slot, store, persona=open_persona(settings), wishes=wishes)
     talk = Talk(
         dialogue,
         slot,
@@ -161,7 +160,6 @@ def _open_talk(settings: Settings, conversation: str | None, *, continue_last: b
         lambda is_off: open_store(settings, off_record=is_off),
         is_recorded=is_recorded,
     )
-    talk.seed = settings.chat.seed
     if conversation and (found := store.find_conversation(conversation, talk.person)) is not None:
         talk.conversation = found.key  # by its title
     if continue_last and store.conversations(talk.person, 1, in_private=True):

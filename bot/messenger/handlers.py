@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.commands import run_command
-from bot.dialogue import DialogueManager, Wishes
+from bot.dialogue import DialogueManager
 from bot.engine import Reply
 from bot.errors import BotError
 from bot.messenger import buttons
@@ -226,8 +226,8 @@ class Handlers:
             if asked is None:
                 return None
             talk = self._talks.get(place)
-            wishes = talk.wishes(len(beside)) if talk is not None else Wishes(tried=len(beside))
-            return self._dialogue.answer(asked, wishes).turn
+            wishes = talk.wishes() if talk is not None else self._dialogue.wishes
+            return self._dialogue.answer(asked, replace(wishes, tried=len(beside))).turn
         at = [other.id for other in beside].index(turn.id) + (1 if data == buttons.RIGHT else -1)
         if not 0 <= at < len(beside):
             return None

@@ -101,6 +101,17 @@ def test_a_bot_with_a_fixed_seed_makes_other_replies_with_other_seeds(open_chat:
     assert [request.seed for request in engine.requests] == [5, 6, 7]
 
 
+def test_a_seed_that_the_bot_began_with_is_shown_and_freed_as_any_other(open_chat: Callable[..., Chat]) -> None:
+    engine = ScriptedEngine("one", "two", "three")
+    chat = open_chat(engine, Wishes(seed=5))
+    assert chat.say("/seed").parts == ("Seed 5 for each reply.",)
+    chat.say("hello")
+    assert chat.say("/seed random").parts == ("A new seed for each reply.",)
+    sent = chat.say("hello").sent[0]
+    chat.press(buttons.ANOTHER, sent)
+    assert [request.seed for request in engine.requests] == [5, None, None]
+
+
 def test_a_doubled_slash_is_a_message_that_begins_with_one_when_it_is_edited_too(
     open_chat: Callable[..., Chat],
 ) -> None:
