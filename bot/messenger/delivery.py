@@ -64,7 +64,10 @@ class Delivery:
             await self._give_up(message)
 
     def _request(self, message: Outgoing, at: int) -> Callable[[int], Any]:
-        """Return what makes the request for one part and returns the number of the message."""
+        """Return what makes the request for one part and returns the number of the message.
+
+        Where the message edits another, its first part does; the others are sent behind.
+        """
         options = message.options
         is_first, is_last = at == 0, at == len(message.parts) - 1
         text = message.parts[at]
@@ -99,7 +102,7 @@ class Delivery:
                     raise
             return number
 
-        return edit if "edits" in options else send
+        return edit if "edits" in options and is_first else send
 
     async def _give_up(self, message: Outgoing) -> None:
         self._metrics.count("messages_given_up")

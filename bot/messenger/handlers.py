@@ -273,8 +273,7 @@ class Handlers:
             options: dict[str, Any] = {"buttons": self._buttons(turn, self._texts(message))}
             if edits is not None:
                 options["edits"] = edits
-            outgoing = self._outgoing(incoming, message, reply.text, options, turn)
-            return outgoing if edits is None else replace(outgoing, parts=outgoing.parts[:1])
+            return self._outgoing(incoming, message, reply.text, options, turn)
 
         return carry
 

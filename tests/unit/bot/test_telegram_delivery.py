@@ -104,6 +104,18 @@ def test_an_edit_that_changes_nothing_is_done(mailbox: Mailbox) -> None:
     assert mailbox.unsent() == []
 
 
+def test_an_edit_that_is_longer_than_a_message_goes_on_in_new_ones(mailbox: Mailbox) -> None:
+    options = {"edits": 55, "buttons": button_facts("another")}
+    message = mailbox.post(Outgoing(1, "7", ["one", "two"], options=options))
+    asked = deliver(mailbox, message, OK, OK).asked
+    assert [(name, parameters["text"]) for name, parameters in asked] == [
+        ("editMessageText", "one"),
+        ("sendMessage", "two"),
+    ]
+    assert ["reply_markup" in parameters for _, parameters in asked] == [False, True]
+    assert mailbox.unsent() == []
+
+
 def test_what_should_stand_in_a_message_that_was_deleted_is_sent_anew(mailbox: Mailbox) -> None:
     message = mailbox.post(Outgoing(1, "7", ["other"], options={"edits": 55, "buttons": button_facts("another")}))
     asked = deliver(mailbox, message, refusal(400, "Bad Request: message to edit not found"), OK).asked

@@ -122,6 +122,14 @@ def test_a_doubled_slash_is_a_message_that_begins_with_one_when_it_is_edited_too
     assert engine.contexts == [["/this"], ["/that"]]
 
 
+def test_a_remade_reply_that_is_longer_than_a_message_is_whole(open_chat: Callable[..., Chat]) -> None:
+    chat = open_chat(ScriptedEngine("short", "long " * 1000))
+    sent = chat.say("helo", number=40).sent[0]
+    remade = chat.say("hello", number=40, kind="edited_message")
+    assert remade.options["edits"] == sent
+    assert " ".join(remade.parts) == ("long " * 1000).strip()
+
+
 def test_another_bot_goes_on_in_the_conversation_although_its_messages_have_the_same_numbers(
     open_chat: Callable[..., Chat],
 ) -> None:
