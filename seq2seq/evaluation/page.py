@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
+
+from seq2seq.errors import Seq2SeqError
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2130; --soft: #626d80; --line: #dfe3ea; --paper: #f6f7f9; --card: #fff;
@@ -86,6 +89,25 @@ def figure(caption: str, content: str, command: str) -> str:
 def made_by(command: str) -> str:
     """Name a command in one line, cut where it is too long, and whole after a click."""
     return f'<details class="made"><summary><code>{escape(command)}</code></summary></details>'
+
+
+def write_page(path: Path, html: str, *, is_private: bool = False) -> None:
+    """Write a page whole, or leave what was there.
+
+    Args:
+        is_private: only the owner may read it.
+
+    Raises:
+        Seq2SeqError: the disk refuses.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.touch(mode=0o600 if is_private else 0o666)
+        part.write_text(html, encoding="utf-8", errors="replace")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise Seq2SeqError(f"{path}: cannot write the report ({error.strerror or error})") from error
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, texts: bool = False) -> str:

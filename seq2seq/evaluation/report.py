@@ -19,7 +19,7 @@ from seq2seq.evaluation.evaluate import CorpusEvaluation
 from seq2seq.evaluation.generation import ReplySample
 from seq2seq.evaluation.likelihood import DEPTHS
 from seq2seq.evaluation.metrics import words
-from seq2seq.evaluation.page import figure, grid, page, table, talk, tiles
+from seq2seq.evaluation.page import figure, grid, page, table, talk, tiles, write_page
 from seq2seq.evaluation.probes import Probes
 from seq2seq.evaluation.samples import Sample
 from seq2seq.evaluation.self_chat import SelfChat
@@ -86,10 +86,7 @@ def write_report(path: Path, report: Report) -> None:
     Raises:
         Seq2SeqError: the disk refuses.
     """
-    try:
-        path.write_text(to_html(report), encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise Seq2SeqError(f"{path}: cannot write the report ({error.strerror or error})") from error
+    write_page(path, to_html(report))
 
 
 def to_html(report: Report) -> str:

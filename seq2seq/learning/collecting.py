@@ -68,8 +68,13 @@ class Collected:
         lines.append(f"{rejected:8,} to unlearn (rated bad, or retried)")
         lines.append(f"{len(self.choose):8,} held out, to choose the weights by")
         lines.append(f"{len(self.judge):8,} held out, to judge by")
-        lines += [f"{count:8,} dropped: {_reason(name)}" for name, count in self.dropped.most_common() if count]
+        lines += [f"{count:8,} dropped: {reason}" for reason, count in self.left_out.items()]
         return "\n".join(lines)
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Return how many were dropped, by the reason in words, most first."""
+        return {_reason(name): count for name, count in self.dropped.most_common() if count}
 
 
 _REPEATS_HELD_OUT = "repeats_held_out"

@@ -12,9 +12,8 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
-from seq2seq.errors import Seq2SeqError
 from seq2seq.evaluation.charts import Series, bar_chart
-from seq2seq.evaluation.page import figure, page, table, talk, tiles
+from seq2seq.evaluation.page import figure, page, table, talk, tiles, write_page
 from seq2seq.learning.gate import GATE_HEADINGS, GateVerdict
 
 FILE_NAME = "report.html"
@@ -62,11 +61,7 @@ def write_report(path: Path, report: RetrainingReport) -> None:
     Raises:
         Seq2SeqError: the disk refuses.
     """
-    try:
-        path.touch(mode=0o600)
-        path.write_text(to_html(report), encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise Seq2SeqError(f"{path}: cannot write the report ({error.strerror or error})") from error
+    write_page(path, to_html(report), is_private=True)
 
 
 def remove_pages(runs_dir: Path, has_erased: Callable[[datetime], bool]) -> list[Path]:

@@ -216,7 +216,7 @@ class _Retraining:
                 "held out": len(self._found.choose) + len(self._found.judge),
                 **counts,
             },
-            left_out=self._found.dropped,
+            left_out=self._found.left_out,
             samples=samples,
             curves=self._run.folder / "curves.png",
             settings={name: str(value) for name, value in dataclasses.asdict(self._config).items()},

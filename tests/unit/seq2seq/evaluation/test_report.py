@@ -13,6 +13,7 @@ from seq2seq.errors import Seq2SeqError
 from seq2seq.evaluation.charts import Interval, Series, bar_chart, column_chart, interval_chart
 from seq2seq.evaluation.comparison import Difference, evaluate_all
 from seq2seq.evaluation.evaluate import EvaluationConfig, Subject
+from seq2seq.evaluation.page import write_page
 from seq2seq.evaluation.probe_prompts import PROMPTS
 from seq2seq.evaluation.probes import probe
 from seq2seq.evaluation.report import Report, advantage, to_html, write_report
@@ -121,6 +122,23 @@ def test_a_page_that_cannot_be_written_is_a_clear_error(report: Report, tmp_path
     assert (tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     with pytest.raises(Seq2SeqError, match="cannot write the report"):
         write_report(tmp_path / "nowhere" / "page.html", report)
+
+
+def test_a_page_that_cannot_be_written_whole_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "page.html"
+    write_page(path, "old")
+
+    def fill_the_disk(self: Path, *_: object, **__: object) -> None:
+        self.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", fill_the_disk)
+    with pytest.raises(Seq2SeqError, match=r"cannot write the report \(No space left on device\)"):
+        write_page(path, "new")
+    assert [file.name for file in tmp_path.iterdir()] == ["page.html"]
+    assert path.read_bytes() == b"old"
 
 
 def test_a_bar_is_as_long_as_its_value() -> None:
