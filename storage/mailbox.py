@@ -166,6 +166,7 @@ class Mailbox:
     def record_sent(self, message: Outgoing, number: int, *, now: datetime | None = None) -> Outgoing:
         """Note that the messenger took the next part of a message as ``number``; with the last part it is done.
 
+        It is noted in the message's chat as given, which is another than the stored one where a group has moved.
         A message that was edited is the newer one's from then on: it shows that one's turn. Nothing is noted of a
         message that was erased in the meantime.
 
@@ -177,7 +178,7 @@ class Mailbox:
 
         def work(session: Session) -> None:
             connection = session.connection()
-            here = select(_OUTBOX.c.bot, _OUTBOX.c.chat, literal(number), _OUTBOX.c.id).where(
+            here = select(_OUTBOX.c.bot, literal(message.chat), literal(number), _OUTBOX.c.id).where(
                 _OUTBOX.c.id == message.id
             )
             note = insert_for(session)(SentRow).from_select(["bot", "chat", "message_id", "outgoing_id"], here)

@@ -6,6 +6,7 @@ import asyncio
 import io
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from telegram import Bot, InputFile, LinkPreviewOptions, ReplyParameters
@@ -51,7 +52,8 @@ class Delivery:
         """Send the parts that were not sent yet; a message that cannot be sent is given up."""
         try:
             for at in range(len(message.sent), len(message.parts)):
-                number = await self._sender.send(int(message.chat), self._request(message, at))
+                chat, number = await self._sender.send(int(message.chat), self._request(message, at))
+                message = replace(message, chat=str(chat))  # buttons are pressed where a group has moved to
                 self._metrics.count("messages_sent")
                 if message.id:
                     message = await self._surely(self._mailbox.record_sent, message, number)
@@ -63,8 +65,8 @@ class Delivery:
             _LOG.warning("Telegram refuses a message: %s", error)
             await self._give_up(message)
 
-    def _request(self, message: Outgoing, at: int) -> Callable[[int], Any]:
-        """Return what makes the request for one part and returns the number of the message.
+    def _request(self, message: Outgoing, at: int) -> Callable[[int], Awaitable[tuple[int, int]]]:
+        """Return what makes the request for one part and returns the chat and the number of the message.
 
         Where the message edits another, its first part does; the others are sent behind.
         """
@@ -73,7 +75,7 @@ class Delivery:
         text = message.parts[at]
         keyboard = keyboard_of(options.get("buttons")) if is_last else None
 
-        async def send(chat: int) -> int:
+        async def send(chat: int) -> tuple[int, int]:
             reply = options.get("reply_to") if is_first else None
             where: dict[str, Any] = {
                 "message_thread_id": options.get("thread"),
@@ -88,9 +90,9 @@ class Delivery:
                 sent = await self._bot.send_message(
                     chat, text, reply_markup=keyboard, link_preview_options=preview, **where
                 )
-            return sent.message_id
+            return chat, sent.message_id
 
-        async def edit(chat: int) -> int:
+        async def edit(chat: int) -> tuple[int, int]:
             number = int(options["edits"])
             try:
                 await self._bot.edit_message_text(text, chat, number, reply_markup=keyboard)
@@ -100,7 +102,7 @@ class Delivery:
                     return await send(chat)
                 if "not modified" not in words:
                     raise
-            return number
+            return chat, number
 
         return edit if "edits" in options and is_first else send
 

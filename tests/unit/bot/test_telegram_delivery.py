@@ -21,6 +21,7 @@ from bot.messenger.typing_sign import TypingSign
 from storage.mailbox import Mailbox
 from storage.records import Outgoing
 from storage.store import ConversationStore, StorageConfig
+from tests.talk import record
 
 OK = (200, {"ok": True, "result": {"message_id": 0, "date": 0, "chat": {"id": 7, "type": "private"}}})
 
@@ -57,10 +58,15 @@ def refusal(code: int, description: str) -> tuple[int, dict[str, Any]]:
 
 
 @pytest.fixture
-def mailbox(tmp_path: Path) -> Iterator[Mailbox]:
-    store = ConversationStore(StorageConfig(f"sqlite:///{tmp_path / 'talks.db'}"))
-    yield store.mailbox(1)
-    store.close()
+def store(tmp_path: Path) -> Iterator[ConversationStore]:
+    opened = ConversationStore(StorageConfig(f"sqlite:///{tmp_path / 'talks.db'}"))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def mailbox(store: ConversationStore) -> Mailbox:
+    return store.mailbox(1)
 
 
 def deliver(mailbox: Mailbox, message: Outgoing, *answers: tuple[int, dict[str, Any]]) -> CannedRequest:
@@ -113,6 +119,18 @@ def test_an_edit_that_is_longer_than_a_message_goes_on_in_new_ones(mailbox: Mail
         ("sendMessage", "two"),
     ]
     assert ["reply_markup" in parameters for _, parameters in asked] == [False, True]
+    assert mailbox.unsent() == []
+
+
+def test_buttons_work_in_the_chat_that_a_group_has_moved_to(mailbox: Mailbox, store: ConversationStore) -> None:
+    outgoing = Outgoing(1, "-5", ["one", "two"], options={"buttons": button_facts("another")})
+    turn, message = store.post_exchange("telegram:-5", "hello", "one two", record(), outgoing, person="telegram:7")
+    moved = refusal(400, "Bad Request: group chat was upgraded to a supergroup chat")
+    moved[1]["parameters"] = {"migrate_to_chat_id": -1005}
+    asked = deliver(mailbox, message, moved, OK, OK).asked
+    assert [parameters["chat_id"] for _, parameters in asked] == [-5, -1005, -1005]
+    assert turn is not None
+    assert [mailbox.turn_of("-1005", number) for number in (902, 903)] == [turn.id] * 2
     assert mailbox.unsent() == []
 
 
