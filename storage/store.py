@@ -431,6 +431,7 @@ class ConversationStore:
                 talks = _load_talks(session, batch)
             for place, turns, branch, feedback in talks:
                 if name is not None:  # what others said in a group, or made of it, is not this person's to take along
+                    place = replace(place, person=name)  # nor is who began it theirs to name
                     turns, branch = ([turn for turn in some if turn.person == name] for some in (turns, branch))
                     feedback = {number: made.of(name) for number, made in feedback.items()}
                 yield place, turns, branch, feedback

@@ -136,7 +136,7 @@ def test_an_export_can_be_of_one_person_or_one_conversation(store: ConversationS
     assert keys(person="terminal:nobody") == []
 
 
-def test_an_export_of_one_person_has_nothing_that_others_said(store: ConversationStore) -> None:
+def test_an_export_of_one_person_has_nothing_that_others_said_and_names_nobody_else(store: ConversationStore) -> None:
     say(store, "ada asks", "reply to ada", conversation="group")
     say(store, "bob asks", "reply to bob", conversation="group", person=BOB)
     for form in EXPORT_FORMATS:
@@ -144,6 +144,7 @@ def test_an_export_of_one_person_has_nothing_that_others_said(store: Conversatio
         assert "reply to bob" in content
         assert "ada asks" not in content
         assert "reply to ada" not in content
+        assert ADA not in content
 
 
 @pytest.mark.parametrize("form", ["json", "csv"])
