@@ -46,6 +46,7 @@ def train(
     from scripts.corpora import open_corpus
     from seq2seq.config import PRESETS, CleaningConfig, DecodingConfig, TrainingConfig
     from seq2seq.errors import MissingExtraError
+    from seq2seq.model_files import load_model_dir
 
     if preset not in PRESETS:
         raise typer.BadParameter(f"must be one of {', '.join(PRESETS)}, got {preset!r}", param_hint="--preset")
@@ -78,6 +79,8 @@ def train(
             f"training needs the extra `train` ({error.name} is missing): pip install 'backchat[train]'"
         ) from error
     open_named = partial(open_corpus, skip_bad_lines=skip_bad_lines)
+    registry = open_registry(settings)
+    decoding = DecodingConfig() if parent is None else load_model_dir(registry.resolve(parent)).decoding
     request = TrainRequest(
         name=name,
         corpora=tuple(corpora or ()),
@@ -86,12 +89,12 @@ def train(
         model=apply_overrides(PRESETS[preset], settings.model),
         training=training,
         cleaning=apply_overrides(CleaningConfig(), settings.cleaning),
-        decoding=apply_overrides(DecodingConfig(), settings.decoding),
+        decoding=apply_overrides(decoding, settings.decoding),
     )
     if dry_run:
         print(survey(request, open_named))
         return
-    model_id = run(resume or request, open_registry(settings), settings.runs_dir, settings.cache_dir, open_named)
+    model_id = run(resume or request, registry, settings.runs_dir, settings.cache_dir, open_named)
     if model_id is not None:
         print(f"To talk with it: backchat chat --model {model_id}", file=sys.stderr)
         print(f"To use it everywhere: backchat models promote {model_id}", file=sys.stderr)
