@@ -242,6 +242,7 @@ class TelegramBot:
         new = set(await self._aside(self._clerk, self._mailbox.receive, concern))
         self._metrics.count("updates", len(new))
         self._metrics.count("duplicates", len(concern) - len(new))
+        too_many = []
         for incoming in concern:
             if incoming.update_id not in new:
                 continue
@@ -250,7 +251,12 @@ class TelegramBot:
                 self._arrived[incoming.update_id] = time.monotonic()
                 self._inbox.add(incoming.chat, incoming)
             else:
-                await self._refuse(incoming)
+                too_many.append(incoming)
+        # All at once, so that they share a commit; those that failed do not come again, and go on in their order.
+        refused = await asyncio.gather(*map(self._refuse, too_many))
+        for incoming, is_refused in zip(too_many, refused, strict=True):
+            if not is_refused:
+                self._inbox.add(incoming.chat, incoming)
 
     def _is_full(self) -> bool:
         return self._inbox.waiting >= _MOST_WAITING
@@ -301,18 +307,19 @@ class TelegramBot:
                 await self._bot.answer_callback_query(query["id"], handled.toast or None)
 
     async def _post(self, work: Callable[[Incoming], Outgoing | None], incoming: Incoming) -> None:
-        outgoing = await self._aside(self._workers, work, incoming)
+        outgoing = await self._aside(self._noters, work, incoming)
         if outgoing is not None:
             self._outbox.add(outgoing.chat, outgoing)
 
-    async def _refuse(self, incoming: Incoming) -> None:
-        """Leave an update unanswered whose chat is too fast; where that fails, answer it: it will not come again."""
+    async def _refuse(self, incoming: Incoming) -> bool:
+        """Leave an update unanswered whose chat is too fast; False where that fails, and it must be answered."""
         self._metrics.count("limited")
         try:
             await self._post(partial(self._handlers.refuse, is_told=self._tells_off(incoming.chat)), incoming)
         except Exception as error:
             _LOG.error("An update could not be refused: %s", _place_of(error))
-            self._inbox.add(incoming.chat, incoming)
+            return False
+        return True
 
     def _tells_off(self, chat: str) -> bool:
         """Tell whether a chat that is too fast shall be told: once a minute."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 from telegram import Bot
 from telegram.error import NetworkError
 from telegram.request import BaseRequest, RequestData
@@ -149,6 +149,32 @@ def test_what_fails_in_the_background_is_logged_once_without_its_words_and_tried
     assert "BotError: Telegram refuses setMyCommands" in refused
     assert "OSError at test_telegram_bot.py:" in failed
     assert "what somebody said" not in caplog.text
+
+
+def test_a_flood_is_refused_in_few_commits(store: ConversationStore) -> None:
+    """One a message takes minutes on a slow disk, while polling waits."""
+    server, mailbox = Server(*map(said, range(1, 101))), store.mailbox(1)
+    commits: list[Connection] = []
+
+    @event.listens_for(store._database.engine, "commit")
+    def take_time(connection: Connection) -> None:
+        if connection.get_execution_options().get("backchat_writes"):
+            commits.append(connection)
+            time.sleep(0.05)
+
+    async def run() -> None:
+        bot = bot_at(server, store, max_waiting=1)
+        running = asyncio.create_task(bot.run())
+        async with asyncio.timeout(60):
+            while len(server.sent) < 2 or mailbox.backlog() != (0, 0):
+                await asyncio.sleep(0.05)
+            bot.stop()
+            await running
+
+    asyncio.run(run())
+    assert [turn.text for turn in store.turns("telegram:7")] == ["message 1", "a"]
+    assert sorted(words.partition(" at once")[0] for words in server.sent) == ["That was a lot", "a"]
+    assert len(commits) < 60
 
 
 def test_a_stop_is_heard_while_the_webhook_cannot_be_set(store: ConversationStore) -> None:
