@@ -85,7 +85,13 @@ class TelegramBot:
     """
 
     def __init__(
-        self, bot: Bot, dialogue: DialogueManager, slot: ModelSlot, registry: Registry, settings: TelegramSettings
+        self,
+        bot: Bot,
+        dialogue: DialogueManager,
+        slot: ModelSlot,
+        registry: Registry,
+        runs_dir: Path,
+        settings: TelegramSettings,
     ) -> None:
         self._bot, self._dialogue, self._slot = bot, dialogue, slot
         self._registry, self._settings = registry, settings
@@ -97,7 +103,7 @@ class TelegramBot:
         self._clerk = ThreadPoolExecutor(1, "inbox")  # updates are stored in the order in which they came
         self._noters = ThreadPoolExecutor(32, "outbox")  # they wait for one commit together
         access = Access(settings.admins, settings.allowed, settings.blocked)
-        self._desk = Desk(self._store, self._mailbox, slot, registry, self._metrics)
+        self._desk = Desk(self._store, self._mailbox, slot, registry, self._metrics, runs_dir)
         self._access = access
         self._inbox: Lanes[Incoming] = Lanes(self._work, settings.workers)
         self._outbox: Lanes[Outgoing] = Lanes(self._deliver)

@@ -70,7 +70,12 @@ def _run(settings: Settings, token: str) -> None:
         wishes = Wishes(set_values(settings.decoding), settings.chat.seed)
         dialogue = DialogueManager(BatchedSlot(slot), store, persona=open_persona(settings), wishes=wishes)
         bot = TelegramBot(
-            make_bot(token, settings.telegram), dialogue, slot, open_registry(settings), settings.telegram
+            make_bot(token, settings.telegram),
+            dialogue,
+            slot,
+            open_registry(settings),
+            settings.runs_dir,
+            settings.telegram,
         )
         asyncio.run(_until_told(bot))
         if bot.is_at_work:  # replies that take too long are made anew at the next start

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from bot.commands import COMMANDS, Frontend
@@ -15,6 +16,7 @@ from bot.messenger.splitting import split_text
 from bot.messenger.texts import Texts
 from bot.model_slot import ModelSlot
 from seq2seq.errors import Seq2SeqError
+from seq2seq.learning.report import remove_pages
 from seq2seq.provenance import models_that_saw
 from seq2seq.registry import Registry
 from storage.errors import LinkCodeError
@@ -61,9 +63,10 @@ class Desk:
         slot: ModelSlot,
         registry: Registry,
         metrics: Metrics,
+        runs_dir: Path,
     ) -> None:
         self._store, self._mailbox, self._slot = store, mailbox, slot
-        self._registry, self._metrics = registry, metrics
+        self._registry, self._metrics, self._runs_dir = registry, metrics, runs_dir
 
     def find(self, name: str, *, is_admin: bool) -> Own | None:
         """Return what does a command; the admins' are there for admins only."""
@@ -121,6 +124,7 @@ class Desk:
             return Said(texts.say("forget_ask"))
         models = models_that_saw(self._registry, self._store.provenance.turn_ids_of(message.person))
         count = self._store.delete_person(message.person)
+        remove_pages(self._runs_dir, lambda moment: bool(self._store.provenance.erased_turn_ids(moment)))
         said = texts.say("forgotten", count=count or 0)
         if models:
             _LOG.warning(

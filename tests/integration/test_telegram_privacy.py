@@ -37,7 +37,9 @@ def store(tmp_path: Path) -> Iterator[ConversationStore]:
 def send(store: ConversationStore, registry: Registry, name: str, arguments: str, language: str = "en") -> Said:
     """Let Bob command something in his private chat."""
     slot = ModelSlot(registry, "echo")
-    own = Desk(store, store.mailbox(1), slot, registry, Metrics()).find(name, is_admin=False)
+    own = Desk(store, store.mailbox(1), slot, registry, Metrics(), registry.models_dir.parent / "runs").find(
+        name, is_admin=False
+    )
     assert own is not None
     message = Message(7, None, 5, 7, language, True, f"/{name} {arguments}", (name, arguments), False)
     return own(message, arguments, languages().of(language))
@@ -85,6 +87,15 @@ def test_who_is_forgotten_is_told_which_models_saw_their_words_and_so_is_the_own
     assert said.text.endswith(languages().of(language).say("forgotten_models", models=model))
     assert f"Trained on what was just erased: {model}." in caplog.text
     assert "morning" not in caplog.text
+
+
+def test_reports_that_may_hold_the_erased_words_go_with_them(store: ConversationStore, tmp_path: Path) -> None:
+    say(store, "good morning", "hello", conversation=PLACE, person=BOB)
+    page = tmp_path / "runs" / "20260101-120000-retrain" / "report.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("before: good morning", encoding="utf-8")
+    send(store, Registry(tmp_path / "models"), "forget", "everything")
+    assert not page.exists()
 
 
 def publish_learned(registry: Registry, turn_id: int) -> str:

@@ -97,7 +97,9 @@ def bot_at(
     slot.refresh = refresh
     bot = Bot("1:token", request=server, get_updates_request=server)
     lifted = {"chat_interval_s": 0, "per_second": 0, **settings}
-    return TelegramBot(bot, DialogueManager(slot, store), slot, Registry(Path("nowhere")), TelegramSettings(**lifted))
+    nowhere = Path("nowhere")
+    settings = TelegramSettings(**lifted)
+    return TelegramBot(bot, DialogueManager(slot, store), slot, Registry(nowhere), nowhere, settings)
 
 
 def said(number: int) -> dict[str, Any]:

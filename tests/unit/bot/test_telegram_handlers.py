@@ -38,7 +38,7 @@ class Chat:
         self.store = store
         dialogue, metrics = DialogueManager(slot, store, wishes=wishes), Metrics()
         self.mailbox: Mailbox = store.mailbox(bot)
-        desk = Desk(store, self.mailbox, slot, Registry(home), metrics)
+        desk = Desk(store, self.mailbox, slot, Registry(home), metrics, home / "runs")
         access = Access(admins=[ADMIN])
         self._handlers = Handlers(
             ME, dialogue, slot, self.mailbox, access, metrics, desk, lambda message: None, has_buttons=True
