@@ -20,8 +20,10 @@ STYLES: tuple[Style, ...] = ("none", "brief", "detailed", "curious", "cheerful")
 class ModelConfig:
     """Sizes of the network and of its input. Published with every model; never changes afterwards.
 
-    ``attention_size`` is the width of keys, queries and values. ``context_turns`` past turns, newest
-    kept, make the source of at most ``max_source_tokens`` tokens, marks included.
+    ``attention_size`` is the width of keys, queries and values. ``context_turns`` past turns, newest kept, make the
+    source of at most ``max_source_tokens`` tokens, marks included. With ``residual`` each decoder layer above the
+    first adds to what the layer below says (He et al. 2016, arXiv:1512.03385; between LSTMs: Wu et al. 2016,
+    arXiv:1609.08144, section 3.1).
     """
 
     vocab_size: int = 8192
@@ -33,10 +35,11 @@ class ModelConfig:
     context_turns: int = 3
     max_source_tokens: int = 80
     max_target_tokens: int = 80
+    residual: bool = False
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not isinstance(value, int) or value < 1:
+            if name != "residual" and (not isinstance(value, int) or value < 1):
                 raise TrainingError(f"model.{name} must be a whole number of at least 1, got {value!r}")
         if self.hidden_size % 2:
             raise TrainingError(
@@ -54,9 +57,12 @@ PRESETS: dict[str, ModelConfig] = {
         attention_size=48,
         max_source_tokens=48,
         max_target_tokens=48,
+        residual=True,
     ),
-    "small": ModelConfig(),
-    "base": ModelConfig(vocab_size=16384, embed_size=384, hidden_size=768, encoder_layers=2, attention_size=384),
+    "small": ModelConfig(residual=True),
+    "base": ModelConfig(
+        vocab_size=16384, embed_size=384, hidden_size=768, encoder_layers=2, attention_size=384, residual=True
+    ),
 }
 
 

@@ -24,13 +24,15 @@ class Decoder(nn.Module):
     """Predict each next token from those before it and from the source.
 
     The first layer asks the attention; its answer goes into every layer above and into the output, as in
-    RNMT+ (Chen et al. 2018, arXiv:1804.09849, section 3.1), but within one step.
+    RNMT+ (Chen et al. 2018, arXiv:1804.09849, section 3.1), but within one step. A residual layer's output is the sum
+    of what it says and what the layer below does.
     """
 
     def __init__(self, config: ModelConfig, dropout: float = 0.0) -> None:
         super().__init__()
         asked = config.hidden_size + config.attention_size
         sizes = [config.embed_size] + [asked] * (config.decoder_layers - 1)
+        self.residual = config.residual
         self.layers = nn.ModuleList(nn.LSTM(size, config.hidden_size, batch_first=True) for size in sizes)
         self.attention = Attention(config)
         self.output = nn.Linear(asked, config.embed_size)
@@ -55,9 +57,10 @@ class Decoder(nn.Module):
                 state.hidden[number : number + 1].contiguous(),
                 state.cell[number : number + 1].contiguous(),
             )
-            states, final = layer(inputs, start)
+            said, final = layer(inputs, start)
             finals.append(final)
-            states = self.dropout(states)
+            said = self.dropout(said)
+            states = states + said if self.residual and attended is not None else said
             if attended is None:
                 attended = self.attention(states, memory)  # [batch, tgt_len, attention]
         assert attended is not None

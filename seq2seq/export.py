@@ -245,7 +245,7 @@ def _step_graph(weights: dict[str, Floats], config: ModelConfig, quantize: bool)
             rows, befores[0][layer], befores[1][layer], weights, f"decoder.layers.{layer}", size
         )
         afters.append((hidden, cell))
-        inputs = hidden
+        inputs = graph.op("Add", inputs, hidden) if config.residual and attended else hidden
         if not attended:
             attended = _attend(graph, hidden, weights)
     both = graph.op("Concat", inputs, attended, axis=1)

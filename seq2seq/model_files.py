@@ -145,13 +145,14 @@ def load_model_dir(path: Path, *, verify_digests: bool = False) -> ModelDir:
 def _section(kind: type[Section], values: object) -> Section:
     """Build a settings section from JSON, every value of the type of its default.
 
-    Ways of decoding that came later have their defaults; a model's sizes are all there.
+    Ways of decoding that came later have their defaults, parts of a model that came later are off; its sizes are all
+    there.
     """
     if not isinstance(values, dict):
         raise TypeError(f"expected an object, found {type(values).__name__}")
     typed: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
-        if field.name not in values and kind is DecodingConfig:
+        if field.name not in values and (kind is DecodingConfig or field.default is False):
             continue
         value, default = values[field.name], field.default
         if isinstance(default, tuple):

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -53,7 +54,7 @@ class ListCorpus:
         return (dialogue for dialogue in self._dialogues if dialogue is not None)
 
 
-def tiny_config(tokenizer: Tokenizer, **changes: int) -> ModelConfig:
+def tiny_config(tokenizer: Tokenizer, **changes: Any) -> ModelConfig:
     return replace(PRESETS["tiny"], vocab_size=tokenizer.vocab_size, **changes)
 
 

@@ -32,6 +32,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "vocabulary 4k": ({"vocab_size": 4096}, {}),
     "vocabulary 16k": ({"vocab_size": 16384}, {}),
     "one decoder layer": ({"decoder_layers": 1}, {}),
+    "not residual": ({"residual": False}, {}),
     "three decoder layers": ({"decoder_layers": 3}, {}),
     "two encoder layers": ({"encoder_layers": 2}, {}),
     "hidden 384": ({"hidden_size": 384}, {}),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ CONFIG = ModelConfig(
 )
 SHALLOW = ModelConfig(vocab_size=300, embed_size=8, hidden_size=12, decoder_layers=1, attention_size=6)
 SOURCE, SAID = [3, 5, 40, 41, 299, 42, 8], [START, 60, 61, 299, 8, 62]
+RESIDUAL = dataclasses.replace(CONFIG, residual=True)
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
@@ -69,7 +71,7 @@ def torch_logits(model: Seq2Seq, source: list[int], said: list[int]) -> np.ndarr
         return model.logits(outputs)[0].numpy()
 
 
-@pytest.fixture(params=[CONFIG, SHALLOW], ids=["deep", "shallow"])
+@pytest.fixture(params=[CONFIG, SHALLOW, RESIDUAL], ids=["deep", "shallow", "residual"])
 def model(request: pytest.FixtureRequest) -> Seq2Seq:
     model = tiny_model(request.param).eval()
     with torch.no_grad():

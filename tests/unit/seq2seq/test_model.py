@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -45,9 +47,9 @@ def lstm_by_the_equations(
     return np.array(states), hidden, cell
 
 
-@pytest.fixture
-def model() -> Seq2Seq:
-    return tiny_model(CONFIG).eval()
+@pytest.fixture(params=[False, True], ids=["plain", "residual"])
+def model(request: pytest.FixtureRequest) -> Seq2Seq:
+    return tiny_model(replace(CONFIG, residual=request.param)).eval()
 
 
 def test_the_encoder_obeys_the_lstm_equations(model: Seq2Seq) -> None:
@@ -81,7 +83,8 @@ def test_the_decoder_obeys_its_equations(model: Seq2Seq) -> None:
         *(part[1, 0].detach().numpy() for part in state),
     )
     output = model.decoder.output
-    wanted = np.concatenate((second, attended), axis=1) @ output.weight.detach().numpy().T
+    said = first + second if model.config.residual else second
+    wanted = np.concatenate((said, attended), axis=1) @ output.weight.detach().numpy().T
     np.testing.assert_allclose(outputs[0].detach(), wanted + output.bias.detach().numpy(), atol=1e-5)
 
 

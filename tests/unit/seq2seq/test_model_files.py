@@ -208,6 +208,7 @@ def test_a_manifest_with_odd_files_is_refused(folder: Path, files: object) -> No
         ("model", {"embed_size": 48.0}),
         ("model", {"hidden_size": 97}),
         ("model", {"colour": 1}),
+        ("model", {"residual": 1}),
         ("decoding", {"temperature": "hot"}),
         ("decoding", {"temperature": float("nan")}),
         ("decoding", {"temperature": 0}),
@@ -234,7 +235,9 @@ def test_a_section_of_another_kind_is_refused(folder: Path, section: str, value:
         load_model_dir(folder)
 
 
-def test_ways_of_decoding_that_came_later_have_their_defaults(folder: Path) -> None:
+def test_what_came_later_has_its_default_or_is_off(folder: Path) -> None:
+    forge_json(folder, "config.json", lambda config: config["model"].pop("residual"))
+    assert load_model_dir(folder).config.residual is False
     forge_json(folder, "config.json", lambda config: config["decoding"].pop("typical_p"))
     assert load_model_dir(folder).decoding.typical_p == 1.0
     forge_json(folder, "config.json", lambda config: config["model"].pop("embed_size"))
