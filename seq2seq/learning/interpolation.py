@@ -46,27 +46,28 @@ def mean_nll(model: Seq2Seq, exchanges: TrainingSet) -> float:
 
 def go_back_where_it_pays(
     model: Seq2Seq,
-    parent: Mapping[str, Tensor],
+    root: Mapping[str, Tensor],
     learned: TrainingSet,
     base: TrainingSet | None,
     most_loss: float,
 ) -> list[Step]:
     """Leave the weights where ``learned`` is likeliest among those that lose at most ``most_loss`` on ``base``.
 
-    Those of the parent stay where a sixteenth of the way loses more.
+    Those of the root where a sixteenth of the way loses more.
 
     Args:
         model: as it was trained; holds the chosen weights afterwards.
-        parent: the weights that its training began with.
-        most_loss: how much more nats a token than the parent's, as a share.
+        root: weights of the model that learned from no conversation yet. Against those that a training began with,
+            each of many rounds could lose as much again.
+        most_loss: how much more nats a token than the root's, as a share.
 
     Returns:
-        What was measured: the parent (share 0), the trained model (1), the steps between; the chosen one is last.
+        What was measured: the root (share 0), the trained model (1), the steps between; the chosen one is last.
     """
     trained = {name: weight.clone() for name, weight in model.state_dict().items()}
 
     def at(share: float) -> Step:
-        model.load_state_dict({name: torch.lerp(parent[name], trained[name], share) for name in trained})
+        model.load_state_dict({name: torch.lerp(root[name], trained[name], share) for name in trained})
         return Step(share, mean_nll(model, learned), mean_nll(model, base) if base is not None else None)
 
     measured = [at(0.0), at(1.0)]
@@ -83,5 +84,5 @@ def go_back_where_it_pays(
             low, high = (step.share, high) if is_allowed(step) else (low, step.share)
     allowed = [step for step in measured[1:] if is_allowed(step)]
     chosen = min(allowed, key=lambda step: step.learned_nll) if allowed else measured[0]
-    model.load_state_dict({name: torch.lerp(parent[name], trained[name], chosen.share) for name in trained})
+    model.load_state_dict({name: torch.lerp(root[name], trained[name], chosen.share) for name in trained})
     return [*measured, chosen]

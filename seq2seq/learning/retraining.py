@@ -28,7 +28,7 @@ from seq2seq.corpus import Corpus
 from seq2seq.dataset import TrainingSet
 from seq2seq.distributed import ProcessGroup
 from seq2seq.errors import TrainingError
-from seq2seq.evaluation.likelihood import OnProgress, TestSet
+from seq2seq.evaluation.likelihood import OnProgress, TestSet, measure_likelihood
 from seq2seq.learning.background import only_one
 from seq2seq.learning.base_corpus import Base, open_base
 from seq2seq.learning.collecting import Collected, LoggedExchange, as_test_set, collect, weigh
@@ -164,7 +164,10 @@ class _Retraining:
         check_enough(self._found, self._config)
         registry = settings.models
         self._current = load_model_dir(registry.resolve(None))
-        self._parent = _untaught(self._current, registry) if from_scratch else self._current
+        self._root = _untaught(self._current, registry)
+        self._parent = self._root if from_scratch else self._current
+        if not _is_of_one_kind(self._root, self._parent):  # the true one was deleted
+            self._root = self._parent
         self._threads = self._config.threads or max(1, (os.cpu_count() or 2) - 1)
         torch.set_num_threads(self._threads)
         self._tokenizer = Tokenizer.load(self._parent.path / "tokenizer.json")
@@ -188,6 +191,10 @@ class _Retraining:
         # What is planted for this run only a model of this run can tell.
         self._stage(f"measuring {self._parent.model_id}")
         before = self._measure(self._before, dataclasses.replace(sets, canaries=()))
+        if sets.base is not None and self._root.model_id != self._parent.model_id:
+            # Against the parent, each of many rounds could forget a little more.
+            root_bits = measure_likelihood(Predictor(self._root, self._threads), sets.base, self._on_progress)
+            before = dataclasses.replace(before, base_bits=root_bits.bits_per_byte)
         model, result, steps = self._train(before.seconds)
         self._stage("writing the new model")
         decoding = learn_preferences(self._before, find_pairs(self._found.train), self._parent.decoding)
@@ -297,13 +304,13 @@ class _Retraining:
         )
         self._stage(f"training for {training.minutes:.1f} minutes")
         model = load_model(self._parent, training.dropout)
-        parent: dict[str, Tensor] = {name: weight.clone() for name, weight in model.state_dict().items()}
+        root: dict[str, Tensor] = dict(load_model(self._root, 0.0).state_dict())
         log = TrainingLog(self._run.folder, training, self._run.facts, sys.stderr)
         with closing(log), closing(ProcessGroup(torch.device("cpu"))) as group:
             result = Trainer(model, training, self._run.folder, log, group).fit(self._training_set(), choose)
         self._stage("choosing the weights")
         base = self._base.choose if self._base is not None else None
-        steps = go_back_where_it_pays(model, parent, choose, base, config.most_base_loss)
+        steps = go_back_where_it_pays(model, root, choose, base, config.most_base_loss)
         return model, result, steps
 
     def _make_candidate(self, model: Seq2Seq, decoding: DecodingConfig) -> ModelDir:
@@ -384,6 +391,12 @@ def _untaught(model: ModelDir, registry: Registry) -> ModelDir:
             return load_model_dir(registry.resolve(DEFAULT_MODEL))
         model = found
     return model
+
+
+def _is_of_one_kind(one: ModelDir, other: ModelDir) -> bool:
+    """Return whether two models have the same sizes and tokens, so that weights between theirs mean something."""
+    tokenizers = [model.manifest["files"]["tokenizer.json"]["sha256"] for model in (one, other)]
+    return one.config == other.config and tokenizers[0] == tokenizers[1]
 
 
 def _name_of(model: ModelDir) -> str:

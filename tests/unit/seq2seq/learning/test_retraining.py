@@ -73,6 +73,16 @@ def test_from_scratch_begins_before_all_conversations(tmp_path: Path) -> None:
     assert learner.registry.current() == anew.model_id != second
 
 
+def test_many_rounds_together_may_forget_no_more_than_one(tmp_path: Path) -> None:
+    learner = Learner(tmp_path)
+    rounds = [learner.retrain(talks(count), changes={"most_base_loss": 0.002}) for count in (40, 60)]
+    checks = [next(c for c in made.verdict.checks if "base corpus" in c.name) for made in rounds]
+    assert checks[0].before == checks[1].before, "both are held against the model that learned from no conversation"
+    steps = [facts["weights"] for facts in learner.run_facts()]
+    assert steps[0][0] == steps[1][0] | {"learned_nll": steps[0][0]["learned_nll"]}
+    assert all(chosen["base_nll"] <= first["base_nll"] * 1.002 for first, *_, chosen in steps)
+
+
 def test_without_a_base_corpus_a_model_rehearses_what_it_says(tmp_path: Path) -> None:
     learner = Learner(tmp_path)
     outcome = learner.retrain(talks(), changes={"base": (), "rehearsals": 30})
