@@ -47,7 +47,18 @@ _CALL = re.compile(
     r"\s*(?:[A-Z_]+=\S+ )*(?:\S*bin/)?(?:backchat|python3? -m scripts|torchrun .*--module scripts) (\S.*)"
 )
 # Of pip, of torchrun, of tests.benchmarks.
-_FOREIGN_FLAGS = {"--editable", "--module", "--nproc-per-node", "--nnodes", "--messages", "--soak"}
+_FOREIGN_FLAGS = {
+    "--editable",
+    "--module",
+    "--nproc-per-node",
+    "--nnodes",
+    "--messages",
+    "--soak",
+    "--turns",
+    "--set",
+    "--base-dialogues",
+    "--threads",
+}
 _MACHINE_PATHS = re.compile(r"/(?:work|root|tmp)/")
 
 
