@@ -177,3 +177,18 @@ def test_drafts_go_on_after_a_failure_and_end_where_the_server_knows_none() -> N
         return wanted
 
     assert asyncio.run(run()) == [True, False]
+
+
+def test_where_many_wait_few_are_shown_the_sign() -> None:
+    done = (200, {"ok": True, "result": {}})
+    request = CannedRequest(*[done] * 50)
+
+    async def run() -> None:
+        sign = TypingSign(Bot("1:token", request=request, get_updates_request=CannedRequest()), drafts=False)
+        await asyncio.gather(*(sign._show(chat, None) for chat in range(50)))
+        assert [name for name, _ in request.asked] == ["sendChatAction"]
+        sign._next_s = 0.0
+        await sign._show(7, None)
+        assert len(request.asked) == 2, "a moment later the next one is"
+
+    asyncio.run(run())
