@@ -179,7 +179,7 @@ def test_reactions_count_as_ratings(server: EmulatorClient, ada: int) -> None:
     answer(server, ada, "hello")
     number = server.sent(ada)[0]["message_id"]
     server.do("react", user=ada, chat=ada, message_id=number, emoji="👎")
-    wait_for(lambda: "echo: " in answer(server, ADMIN, "/stats"), "ratings of the model")
+    wait_for(lambda: "echo: 0 good, 1 bad" in answer(server, ADMIN, "/stats"), "the rating of the model")
 
 
 def test_an_edited_message_is_answered_anew_in_place(server: EmulatorClient, ada: int) -> None:
