@@ -138,8 +138,8 @@ def judge(before: Measurements, after: Measurements, config: GateConfig) -> Gate
     """Compare a retrained model with the one that it was trained from.
 
     Args:
-        before, after: measured on the same held-out exchanges. The base's bits of ``before`` are those of the model that
-            learned from no conversation yet, so that many rounds together lose no more than one.
+        before, after: measured on the same held-out exchanges. The base's bits of ``before`` are those of the model
+            that learned from no conversation yet, so that many rounds together lose no more than one.
     """
     lengths = (before.mean_words, before.people_words)
     least = -math.inf
