@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -95,6 +96,12 @@ def shown(server: EmulatorClient, chat: int, number: int) -> dict[str, Any]:
     return next(message for message in server.shown(chat) if message["message_id"] == number)
 
 
+def ratings(server: EmulatorClient) -> tuple[int, int]:
+    """How many replies of the model people rated good and bad so far, those of other tests too."""
+    found = re.search(r"echo: (\d+) good, (\d+) bad", answer(server, ADMIN, "/stats"))
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
 def keyboard(message: dict[str, Any]) -> list[list[str]]:
     rows = message.get("reply_markup", {}).get("inline_keyboard", [])
     return [[button["callback_data"] for button in row] for row in rows]
@@ -178,8 +185,9 @@ def test_buttons_rate_remake_and_leaf_through_replies(server: EmulatorClient, ad
 def test_reactions_count_as_ratings(server: EmulatorClient, ada: int) -> None:
     answer(server, ada, "hello")
     number = server.sent(ada)[0]["message_id"]
+    good, bad = ratings(server)
     server.do("react", user=ada, chat=ada, message_id=number, emoji="👎")
-    wait_for(lambda: "echo: 0 good, 1 bad" in answer(server, ADMIN, "/stats"), "the rating of the model")
+    wait_for(lambda: ratings(server) == (good, bad + 1), "one bad rating more")
 
 
 def test_an_edited_message_is_answered_anew_in_place(server: EmulatorClient, ada: int) -> None:
