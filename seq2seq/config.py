@@ -155,8 +155,9 @@ class TrainingConfig:
     ``batch_size`` exchanges make a micro-batch, ``accumulation`` micro-batches an update (shared out among
     the processes under ``torchrun``). ``reverse_share`` is the share of exchanges that each epoch also shows
     backwards (Li et al. 2016, arXiv:1510.03055); ``last_turn_share`` and ``no_context_share`` of them are shown with
-    the last turn only, and with nothing before them; ``style_share`` with one of their response's styles in front.
-    ``average_decay`` is that of the running average of weights.
+    the last turn only, and with nothing before them; ``style_share`` with one of their response's styles in front;
+    ``casual_share`` of them always with what the others say as people type it in a chat. ``average_decay`` is that of
+    the running average of weights.
     """
 
     minutes: float | None = None
@@ -176,6 +177,7 @@ class TrainingConfig:
     last_turn_share: float = 0.15
     no_context_share: float = 0.02
     style_share: float = 0.15
+    casual_share: float = 0.25
     average_decay: float = 0.999
     patience: int = 6
     validations: int = 20
@@ -215,6 +217,7 @@ class TrainingConfig:
             "last_turn_share",
             "no_context_share",
             "style_share",
+            "casual_share",
         ):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise TrainingError(f"training.{name} must be in [0, 1), got {getattr(self, name)!r}")

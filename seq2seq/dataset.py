@@ -20,17 +20,18 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from seq2seq.casual import HABITS, typed_casually
 from seq2seq.cleaning import Cleaner, CleaningReport, distinct_rows
 from seq2seq.config import CleaningConfig
 from seq2seq.corpus import Corpus, FileCorpus
-from seq2seq.dialogues import Dialogue, is_held_out
+from seq2seq.dialogues import Dialogue, DialogueTurn, is_held_out
 from seq2seq.errors import CorpusError
 from seq2seq.style import STYLE_LINES, style_bits
 from seq2seq.tokenizer import SPECIAL_TOKENS, Tokenizer, train_tokenizer
 
 Split = Literal["train", "valid", "all"]
 
-_FORMAT = 4
+_FORMAT = 5
 _BATCH_TURNS = 8192  # turns encoded in one call
 _BUCKET_ROWS = 4_000_000  # exchanges compared with one another at a time: about 300 MB
 _Row = tuple[int, int, int, int, int, int]
@@ -110,6 +111,7 @@ def build_dataset(
     held_out_share: float,
     cache_dir: Path,
     split: Split = "train",
+    casual_share: float = 0.0,
 ) -> Dataset:
     """Clean and encode a split of corpora, or open it from the cache.
 
@@ -118,6 +120,7 @@ def build_dataset(
     Args:
         context_turns: the most turns before a response that an exchange keeps.
         held_out_share: share of the dialogues that is in "valid" and never in "train"; "all" has both.
+        casual_share: share of the exchanges in whose context the others' turns are ``typed_casually``.
 
     Raises:
         CorpusError: a corpus cannot be read, or nothing is left.
@@ -132,6 +135,7 @@ def build_dataset(
         "context_turns": context_turns,
         "held_out_share": None if split == "all" else held_out_share,
         "split": split,
+        "casual_share": casual_share,
     }
     path = cache_dir / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
     if path.exists():
@@ -143,7 +147,7 @@ def build_dataset(
     with tempfile.TemporaryDirectory(prefix="building-", dir=cache_dir) as folder:
         work = Path(folder) / "dataset"
         work.mkdir()
-        with _Builder(work, tokenizer, cleaning, context_turns) as builder:
+        with _Builder(work, tokenizer, cleaning, context_turns, casual_share) as builder:
             report = builder.report
             for number, corpus in enumerate(distinct):
                 for dialogue in select_split(corpus, split, held_out_share, report):
@@ -223,9 +227,12 @@ class _Builder:
     their ``prompts`` and ``responses``, uint64 [n].
     """
 
-    def __init__(self, folder: Path, tokenizer: Tokenizer, cleaning: CleaningConfig, context_turns: int) -> None:
+    def __init__(
+        self, folder: Path, tokenizer: Tokenizer, cleaning: CleaningConfig, context_turns: int, casual_share: float
+    ) -> None:
         self.report = CleaningReport()
         self._folder, self._tokenizer, self._context_turns = folder, tokenizer, context_turns
+        self._casual_share = casual_share
         self._cleaning, self._cleaner = cleaning, Cleaner(cleaning)
         self._dtypes: dict[str, np.dtype[Any]] = {
             "tokens": np.dtype(np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32),
@@ -270,10 +277,15 @@ class _Builder:
             personas[speaker] = self._append(dialogue.persona_of(speaker))
         first, _ = self._append([turn.text for turn in dialogue.turns])
         for number in kept:
-            context = first + max(0, number - self._context_turns)
-            bits = style_bits(dialogue.turns[number].text)
-            row = (context, first + number, *personas[dialogue.turns[number].speaker], corpus, bits)
-            self._candidates.append((row, traits[number - 1].key, traits[number].key))
+            prompt, response = traits[number - 1].key, traits[number].key
+            start = max(0, number - self._context_turns)
+            context, end = first + start, first + number
+            chance = (prompt + response) % 2**64  # the same in every run, and for the same pair everywhere
+            if chance < self._casual_share * 2**64:
+                context, end = self._append(_typed_casually(dialogue.turns[start : number + 1], chance % HABITS))
+                end -= 1
+            speaker, bits = dialogue.turns[number].speaker, style_bits(dialogue.turns[number].text)
+            self._candidates.append(((context, end, *personas[speaker], corpus, bits), prompt, response))
         if len(self._texts) >= _BATCH_TURNS:
             self._flush()
 
@@ -354,6 +366,12 @@ class _Builder:
         self._files[name].flush()
         path, dtype = self._folder / f"{name}.bin", self._dtypes[name]
         return _Array(dtype.str, path.stat().st_size // dtype.itemsize, _crc32(path))
+
+
+def _typed_casually(turns: Sequence[DialogueTurn], habit: int) -> list[str]:
+    """Return an exchange's texts, those of others than who says the last one typed casually."""
+    responder = turns[-1].speaker
+    return [turn.text if turn.speaker == responder else typed_casually(turn.text, habit) for turn in turns]
 
 
 class _Array(NamedTuple):

@@ -170,6 +170,7 @@ def _datasets(
             held_out_share=request.training.held_out_share,
             cache_dir=cache_dir,
             split=split,
+            casual_share=request.training.casual_share if split == "train" else 0.0,
         )
 
     train = build(corpora, "train")

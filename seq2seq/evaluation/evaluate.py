@@ -15,6 +15,7 @@ from seq2seq.evaluation.likelihood import (
     Likelihood,
     OnProgress,
     TestSet,
+    measure_casual_typing,
     measure_context_use,
     measure_fp32,
     measure_likelihood,
@@ -34,7 +35,7 @@ class EvaluationConfig:
     """How much is measured. Samples are evenly spaced over the corpus, and the same in every run.
 
     ``replies`` exchanges are replied to, ``timed_replies`` of them one at a time. ``contexts`` are those of
-    hits@1/20 and of the use of context; 0 leaves both out.
+    hits@1/20, of the use of context and of how it is typed; 0 leaves all three out.
     """
 
     replies: int = 500
@@ -67,6 +68,7 @@ class CorpusEvaluation:
     likelihood: Likelihood
     sample: ReplySample
     context_use: Mapping[str, float]
+    casual_typing: Mapping[str, float]
     relevance: Relevance | None
     reply_relevance: Relevance | None
     fp32_nll_nats: float | None
@@ -111,6 +113,7 @@ class CorpusEvaluation:
             "bits_per_byte_by_depth": likelihood.bits_per_byte_by_depth(),
             "perplexity_word_by_depth": likelihood.perplexity_word_by_depth(),
             "bits_per_byte_by_turns_shown": dict(self.context_use),
+            "bits_per_byte_by_typing": dict(self.casual_typing),
         }
         if self.relevance is not None:
             measures["hits_contexts"] = self.relevance.contexts
@@ -148,10 +151,12 @@ def evaluate_model(
     tests = read_test_set(corpus, predictor.config.context_turns)
     judged = (decoding, config.contexts, config.seed, on_progress)
     if same_model is not None:
-        likelihood, context_use, relevance = same_model.likelihood, same_model.context_use, same_model.relevance
+        likelihood, relevance = same_model.likelihood, same_model.relevance
+        context_use, casual_typing = same_model.context_use, same_model.casual_typing
     else:
         likelihood = measure_likelihood(predictor, tests, on_progress)
         context_use = measure_context_use(predictor, tests, config.contexts, on_progress)
+        casual_typing = measure_casual_typing(predictor, tests, config.contexts, on_progress)
         relevance = measure_relevance(predictor, tests, *judged)
     sample = reply_to_sample(
         predictor, tests, decoding, config.replies, config.timed_replies, config.seed, on_progress
@@ -167,6 +172,7 @@ def evaluate_model(
         likelihood=likelihood,
         sample=sample,
         context_use=context_use,
+        casual_typing=casual_typing,
         relevance=relevance,
         reply_relevance=measure_reply_relevance(predictor, sample, *judged),
         fp32_nll_nats=measure_fp32(fp32_model, predictor, tests, on_progress) if fp32_model else None,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seq2seq.casual import HABITS, context_typed_casually
 from seq2seq.corpus import Corpus
 from seq2seq.dialogues import exchanges
 from seq2seq.errors import CorpusError
@@ -179,6 +180,29 @@ def measure_context_use(
         shown = [TestExchange(e.context[-turns:], e.response, e.persona, e.dialogue, turns) for e in chosen]
         nll, _ = _score(predictor, shown, on_progress, f"with {turns} turn{'s' * (turns > 1)} of context")
         found[str(turns)] = to_bits_per_byte(math.fsum(nll), n_bytes)
+    return found
+
+
+def measure_casual_typing(
+    predictor: Predictor, tests: TestSet, count: int, on_progress: OnProgress
+) -> dict[str, float]:
+    """Return the bits per byte of the same responses to contexts as they were written, and as typed in a chat.
+
+    ``count`` exchanges are taken, evenly spaced; each habit of typing has its turn. What is typed casually is every
+    other turn, the last one too; a model that understands people however they type loses little by it.
+    """
+    chosen = [tests.exchanges[place] for place in tests.sample(count)]
+    if not chosen:
+        return {}
+    n_bytes = sum(count_target_bytes(exchange.response) for exchange in chosen)
+    casual = [
+        replace(exchange, context=context_typed_casually(exchange.context, number % HABITS))
+        for number, exchange in enumerate(chosen)
+    ]
+    found = {}
+    for name, shown in (("as_written", chosen), ("typed_casually", casual)):
+        nll, _ = _score(predictor, shown, on_progress, name.replace("_", " "))
+        found[name] = to_bits_per_byte(math.fsum(nll), n_bytes)
     return found
 
 

@@ -29,6 +29,10 @@ _HEADLINES = (
     ("latency_ms_p50", "latency, median ms", ".1f"),
 )
 _HITS = (("forward", "hits@1/20, forward"), ("reverse", "hits@1/20, reverse"), ("combined", "hits@1/20, as rank"))
+_TYPING = (
+    ("as_written", "bits per byte, context as written"),
+    ("typed_casually", "bits per byte, context as typed in a chat"),
+)
 _REPLY_HITS = (
     ("forward", "own replies: hits@1/20, forward"),
     ("reverse", "own replies: hits@1/20, reverse"),
@@ -81,8 +85,12 @@ def headline_rows(evaluations: Sequence[CorpusEvaluation]) -> Rows:
     """Return a row a measure, with its value on each corpus; measures that were not taken have no row."""
     dicts = [evaluation.as_dict() for evaluation in evaluations]
     rows = [[label, *(_spell(one.get(key), spelled) for one in dicts)] for key, label, spelled in _HEADLINES]
-    for group, labels in (("hits", _HITS), ("reply_hits", _REPLY_HITS)):
-        rows += [[label, *(_spell(one.get(group, {}).get(key), ".1%") for one in dicts)] for key, label in labels]
+    for group, labels, spelled in (
+        ("bits_per_byte_by_typing", _TYPING, ".4f"),
+        ("hits", _HITS, ".1%"),
+        ("reply_hits", _REPLY_HITS, ".1%"),
+    ):
+        rows += [[label, *(_spell(one.get(group, {}).get(key), spelled) for one in dicts)] for key, label in labels]
     return [row for row in rows if any(row[1:])]
 
 

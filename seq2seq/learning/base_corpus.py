@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from seq2seq.cleaning import CleaningReport
-from seq2seq.config import CleaningConfig, RetrainingConfig
+from seq2seq.config import CleaningConfig, RetrainingConfig, TrainingConfig
 from seq2seq.corpus import Corpus
 from seq2seq.dataset import TrainingSet, build_dataset, select_split
 from seq2seq.dialogues import Dialogue
@@ -82,6 +82,7 @@ def open_base(
         context_turns=turns,
         held_out_share=_HELD_OUT_SHARE,
         cache_dir=cache_dir,
+        casual_share=TrainingConfig.casual_share,
     )
     return _split(config, [corpus.name for corpus in corpora], train, held_out, parent)
 

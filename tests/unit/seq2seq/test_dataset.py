@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from seq2seq import dataset as dataset_module
+from seq2seq.casual import HABITS, typed_casually
 from seq2seq.config import CleaningConfig
 from seq2seq.corpus import FileCorpus
 from seq2seq.dataset import Dataset, Split, build_dataset, iter_texts, survey
@@ -55,6 +56,7 @@ def build(
     context_turns: int = 2,
     held_out_share: float = 0.0,
     split: Split = "train",
+    casual_share: float = 0.0,
 ) -> Dataset:
     return build_dataset(
         corpora,
@@ -64,6 +66,7 @@ def build(
         held_out_share=held_out_share,
         cache_dir=tmp_path / "cache",
         split=split,
+        casual_share=casual_share,
     )
 
 
@@ -102,6 +105,21 @@ def test_context_has_at_most_so_many_turns_of_the_same_dialogue(tokenizer: Token
         (["b", "c"], "d"),
         (["e"], "f"),
     ]
+
+
+def test_a_share_of_the_contexts_is_typed_casually_and_no_response(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    talks = [talk(f"Hello A{n}!", f"Hi B{n}.", f"How are you, A{n}?", f"Fine, B{n}!") for n in range(100)]
+    as_written = pairs(build([MadeCorpus(talks)], tokenizer, tmp_path), tokenizer)
+    half = pairs(build([MadeCorpus(talks)], tokenizer, tmp_path, casual_share=0.5), tokenizer)
+    assert [response for _, response in half] == [response for _, response in as_written]
+    changed = [
+        (found, written) for (found, _), (written, _) in zip(half, as_written, strict=True) if found != written
+    ]
+    assert 110 < len(changed) < 190
+    for found, written in changed:
+        assert found[-1] in {typed_casually(written[-1], habit) for habit in range(HABITS)}
+        assert found[-2:-1] == written[-2:-1]  # what the one who responds had said before
+    assert pairs(build([MadeCorpus(talks)], tokenizer, tmp_path, casual_share=0.5), tokenizer) == half
 
 
 def test_arrays_cannot_be_changed(tokenizer: Tokenizer, tmp_path: Path) -> None:

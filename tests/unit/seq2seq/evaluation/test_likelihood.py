@@ -13,6 +13,7 @@ from seq2seq.errors import CorpusError
 from seq2seq.evaluation.likelihood import (
     TestSet,
     evenly_spaced,
+    measure_casual_typing,
     measure_context_use,
     measure_fp32,
     measure_likelihood,
@@ -151,6 +152,16 @@ def test_context_use_compares_the_same_replies(
     likelihood = measure_likelihood(published[0], tests, ignore)
     assert found["3"] == pytest.approx(likelihood.bits_per_byte_by_depth()["3+"])
     assert measure_context_use(published[0], TestSet("shallow", tests.exchanges[:3], 0), 10, ignore) == {}
+
+
+def test_casual_typing_compares_the_same_replies(
+    published: tuple[Predictor, Seq2Seq, Tokenizer], tests: TestSet
+) -> None:
+    count = len(tests.exchanges)
+    found = measure_casual_typing(published[0], tests, count, ignore)
+    assert found["as_written"] == pytest.approx(measure_likelihood(published[0], tests, ignore).bits_per_byte)
+    assert found["typed_casually"] != found["as_written"]
+    assert measure_casual_typing(published[0], tests, 0, ignore) == {}
 
 
 def test_samples_are_evenly_spaced_and_start_at_the_first() -> None:
