@@ -19,7 +19,7 @@ from seq2seq.learning.mixing import WeightedExchange
 from seq2seq.words import count_words
 
 Part = Literal["train", "choose", "judge"]
-_PIECE = 16  # exchanges of a piece of a conversation, on average
+_PIECE = 8  # exchanges of a piece of a conversation, on average
 _TELLING_WORDS = 5  # from so many on, equal texts are hardly chance
 
 
@@ -90,7 +90,7 @@ def parts_of(exchanges: Sequence[LoggedExchange], held_out_share: float) -> list
     """Tell what each exchange is for: by a hash of its conversation, the same in every run.
 
     A long conversation falls into pieces that are told apart, for a chat that never ends would else be held out
-    whole, or not at all. A piece begins where a hash of the turn's id says so, one in 16: what is said later moves
+    whole, or not at all. A piece begins where a hash of the turn's id says so, one in 8: what is said later moves
     no earlier boundary. A larger share holds out the same pieces and more.
     """
     boundaries: dict[str, list[int]] = {}
