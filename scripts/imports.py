@@ -71,7 +71,9 @@ def imports(
             kept = f"wrote {to}"
         else:
             with closing(_open_memory()) as memory:
-                kept = f"{remember(dialogues, memory):,} dialogues are new in the memory, or have grown"
+                stored = remember(dialogues, memory)
+            kept = f"{stored:,} dialogues are new in the memory, or have grown"
+            kept += "; to learn from them: backchat retrain" if stored else ""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     print(report.as_text() if dry_run else report.as_text().split("\n\n")[0])

@@ -15,6 +15,7 @@ import re
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ FORMAT = 1
 _REMEDY = "remove the model, and publish or install it again"
 FILES = ("model.safetensors", "tokenizer.json", "config.json", "encoder.onnx", "step.onnx")
 LEARNED = "learned.json"  # which turns of a memory it was trained on; only of models that were
+_UNFINISHED, _GIVEN_UP_S = ".writing-", 3600.0  # folders that are being written, and how long that may take
 MODEL_ID = re.compile(r"\w[\w.-]{0,99}")
 _LARGEST_JSON_BYTES = 16 * 2**20
 _MOST_PARAMETERS = 2**30
@@ -90,7 +92,8 @@ def write_model_dir(
         raise ModelFilesError(f"{path}: is there already; a published model is never changed")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
+        _sweep(path.parent)
+        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=path.parent) as folder:
             work = Path(folder) / "model"
             work.mkdir()
             fill(work)
@@ -106,6 +109,13 @@ def write_model_dir(
         _sync(path.parent)
     except OSError as error:
         raise ModelFilesError(f"{path}: cannot write the model ({error.strerror or error})") from error
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a writer left behind that was killed hours ago."""
+    for left in folder.glob(f"{_UNFINISHED}*"):
+        if time.time() - left.stat().st_mtime > _GIVEN_UP_S:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def load_model_dir(path: Path, *, verify_digests: bool = False) -> ModelDir:

@@ -70,6 +70,15 @@ def test_nothing_is_visible_before_it_is_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_writer_left_is_swept_away_once_it_is_old(tmp_path: Path) -> None:
+    old, young = tmp_path / ".writing-old", tmp_path / ".writing-young"
+    for left in (old, young):
+        (left / "model").mkdir(parents=True)
+    os.utime(old, (0, 0))
+    write_model_dir(tmp_path / "m1", ModelConfig(vocab_size=300), DecodingConfig(), {}, fill)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".writing-young", "m1"]
+
+
 def test_a_file_that_is_not_filled_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ModelFilesError, match="m1"):
         write_model_dir(tmp_path / "m1", ModelConfig(), DecodingConfig(), {}, lambda folder: None)
