@@ -91,7 +91,8 @@ def parts_of(exchanges: Sequence[LoggedExchange], held_out_share: float) -> list
 
     A long conversation falls into pieces that are told apart, for a chat that never ends would else be held out
     whole, or not at all. A piece begins where a hash of the turn's id says so, one in 8: what is said later moves
-    no earlier boundary. A larger share holds out the same pieces and more.
+    no earlier boundary. A larger share holds out the same pieces and more. Half of a piece judges, exchange by exchange,
+    so that one piece is enough.
     """
     boundaries: dict[str, list[int]] = {}
     for exchange in exchanges:
@@ -106,7 +107,7 @@ def parts_of(exchanges: Sequence[LoggedExchange], held_out_share: float) -> list
         if _draw(piece) >= held_out_share * 2**64:
             parts.append("train")
         else:
-            parts.append("judge" if _draw(f"{piece}/part") % 2 else "choose")
+            parts.append("judge" if _draw(f"{exchange.turn_id}/part") % 2 else "choose")
     return parts
 
 

@@ -46,3 +46,14 @@ def test_an_endless_chat_is_neither_held_out_whole_nor_not_at_all() -> None:
     parts = parts_of(said, 0.2)
     assert {"train", "choose", "judge"} == set(parts)
     assert 0.05 < parts.count("train") / len(parts) < 0.95
+
+
+def test_a_few_hundred_exchanges_of_one_chat_leave_some_to_judge_and_to_choose_by() -> None:
+    chats = [
+        [Said("telegram:1", ("hello",), "hello", first + turn) for turn in range(300)]
+        for first in range(1, 9000, 300)
+    ]
+    parts = [parts_of(said, RetrainingConfig.held_out_share) for said in chats]
+    assert [min(found.count("judge"), found.count("choose")) for found in parts if len(set(found)) < 3] == []
+    held_out = sum(part != "train" for found in parts for part in found)
+    assert 0.1 < held_out / 9000 < 0.2
