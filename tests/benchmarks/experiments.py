@@ -47,6 +47,7 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "no averaged weights": ({}, {"average_decay": 0.0}),
     "no reverse exchanges": ({}, {"reverse_share": 0.0}),
     "no styles": ({}, {"style_share": 0.0}),
+    "no casual contexts": ({}, {"casual_share": 0.0}),
     "learning rate 1e-3": ({}, {"learning_rate": 1e-3}),
     "learning rate 4e-3": ({}, {"learning_rate": 4e-3}),
     "batches of 32": ({}, {"batch_size": 32}),
