@@ -91,8 +91,8 @@ def parts_of(exchanges: Sequence[LoggedExchange], held_out_share: float) -> list
 
     A long conversation falls into pieces that are told apart, for a chat that never ends would else be held out
     whole, or not at all. A piece begins where a hash of the turn's id says so, one in 8: what is said later moves
-    no earlier boundary. A larger share holds out the same pieces and more. Half of a piece judges, exchange by exchange,
-    so that one piece is enough.
+    no earlier boundary. A larger share holds out the same pieces and more. Half of the exchanges of a piece judge, so
+    that one piece is enough.
     """
     boundaries: dict[str, list[int]] = {}
     for exchange in exchanges:
