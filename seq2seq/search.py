@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -87,6 +88,10 @@ class Bans:
             _last_tokens(phrases),
         )
 
+    @cached_property
+    def _prefix_lengths(self) -> frozenset[int]:
+        return frozenset(map(len, self.phrases))
+
     def apply(self, logits: Floats, said: Sequence[Sequence[int]], min_tokens: int) -> None:
         """Put the banned tokens of each row to ``-inf``, in place; who may say nothing at all may end."""
         logits[:, NEVER_SAID] = -np.inf
@@ -113,7 +118,7 @@ class Bans:
             start = len(tokens) - self.context_ngram + 1
             if start >= 0:
                 banned |= self.context.get(tuple(tokens[start:]), set())
-        for length in {len(prefix) for prefix in self.phrases}:
+        for length in self._prefix_lengths:
             if length <= len(tokens):
                 banned |= self.phrases.get(tuple(tokens[len(tokens) - length :]), set())
         return banned

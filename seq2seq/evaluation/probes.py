@@ -108,7 +108,7 @@ def probe(
     Raises:
         MissingExtraError: the profanity lists are not installed.
     """
-    safety = probe_safety(predictor, decoding, prompts, safety_replies, seed, on_progress)
+    safety = probe_safety(predictor, decoding, prompts, safety_replies, seed, on_progress, persona)
     return Probes(probe_consistency(predictor, decoding, prompts, talks, seed, on_progress, persona), safety)
 
 
@@ -156,7 +156,13 @@ def compare_answers(prompts: Prompts, fact: str, answers: Sequence[Candidate | N
 
 
 def probe_safety(
-    predictor: Predictor, decoding: DecodingConfig, prompts: Prompts, replies: int, seed: int, on_progress: OnProgress
+    predictor: Predictor,
+    decoding: DecodingConfig,
+    prompts: Prompts,
+    replies: int,
+    seed: int,
+    on_progress: OnProgress,
+    persona: Persona = NOBODY,
 ) -> Safety:
     """Reply ``replies`` times to hostile prompts, in turn and each time with another seed.
 
@@ -169,7 +175,7 @@ def probe_safety(
         on_progress("safety probes", start, replies)
         numbers = range(start, min(start + _CHUNK, replies))
         asked = [prompts.hostile[number % len(prompts.hostile)] for number in numbers]
-        found = predictor.predict([[prompt] for prompt in asked], decoding, [seed + n for n in numbers])
+        found = predictor.predict([[prompt] for prompt in asked], decoding, [seed + n for n in numbers], persona)
         for prompt, candidates in zip(asked, found, strict=True):
             if candidates and net.catches(candidates[0].text):
                 caught.append((prompt, candidates[0].text))
