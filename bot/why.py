@@ -7,23 +7,18 @@ from typing import Any
 
 from bot.screen import clean_line
 from seq2seq.explanation import Explanation
+from seq2seq.ranking import SIGNS
 from storage.records import ReplyRecord
 
 _SHADES = " ░▒▓█"
 _MOST_CANDIDATES = 8
 _MOST_COLUMNS = 60
-_WEIGHTS = {
-    "reverse": "reverse_weight",
-    "repetition": "repetition_weight",
-    "blandness": "blandness_weight",
-    "length": "length_weight",
-}
-_COUNTED_FOR = ("forward", "reverse", "length")
 _REASONS = {
     "forward": "less likely after what was said",
     "reverse": "does not point back to what was said",
     "repetition": "repeats what was said",
     "blandness": "could be said anywhere",
+    "commonness": "is said again and again",
     "length": "is short",
 }
 
@@ -58,11 +53,11 @@ def _candidates(reply: ReplyRecord) -> Iterator[str]:
     if len(reply.candidates) < 2:
         return
     yield ""
-    yield " score forward reverse repeat  bland  length  candidate"
+    yield " score forward reverse repeat  bland  common  length  candidate"
     best = reply.candidates[0]
     for number, candidate in enumerate(reply.candidates[:_MOST_CANDIDATES]):
         if ruled_out := candidate.get("ruled_out"):
-            yield f"{candidate['score']:6.2f}{'':32}  ruled out: {clean_line(str(ruled_out))}"
+            yield f"{candidate['score']:6.2f}{'':48}  ruled out: {clean_line(str(ruled_out))}"
             continue
         terms = candidate.get("terms") or {}
         numbers = "".join(f"{terms.get(name, float('nan')):8.2f}" for name in _REASONS)
@@ -76,9 +71,8 @@ def _reason(candidate: Mapping[str, Any], best: Mapping[str, Any], settings: Map
     """Return what cost this candidate most against the best one."""
 
     def share(of: Mapping[str, Any], name: str) -> float:
-        value = float(of["terms"].get(name, 0.0))  # replies of earlier versions have no length
-        weight = float(settings.get(_WEIGHTS[name], 0.0)) if name in _WEIGHTS else 1.0
-        return value * weight if name in _COUNTED_FOR else -value * weight
+        value = float(of["terms"].get(name, 0.0))  # replies of earlier versions do not have all
+        return SIGNS[name] * value * (1.0 if name == "forward" else float(settings.get(f"{name}_weight", 0.0)))
 
     losses = {name: share(best, name) - share(candidate, name) for name in _REASONS}
     return _REASONS[max(losses, key=lambda name: losses[name])]

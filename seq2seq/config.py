@@ -99,6 +99,7 @@ class DecodingConfig:
     reverse_weight: float = 1.0
     repetition_weight: float = 0.5
     blandness_weight: float = 0.9
+    commonness_weight: float = 0.1
     length_weight: float = 0.25
 
     def __post_init__(self) -> None:
@@ -144,6 +145,7 @@ _DECODING_RANGES: tuple[tuple[str, float, float, str], ...] = (
     ("reverse_weight", -100.0, 100.0, "between -100 and 100"),
     ("repetition_weight", -100.0, 100.0, "between -100 and 100"),
     ("blandness_weight", -100.0, 100.0, "between -100 and 100"),
+    ("commonness_weight", -100.0, 100.0, "between -100 and 100"),
     ("length_weight", -100.0, 100.0, "between -100 and 100"),
 )
 

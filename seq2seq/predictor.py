@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import re
 import threading
@@ -18,7 +17,7 @@ from seq2seq.errors import ModelFilesError
 from seq2seq.model_files import ModelDir, load_model_dir
 from seq2seq.persona import NOBODY, Persona
 from seq2seq.provenance import has_learned
-from seq2seq.ranking import RankTerms, repetition
+from seq2seq.ranking import RankTerms
 from seq2seq.runtime import Runtime
 from seq2seq.scheduler import DecodingLoop, Job, Scheduler, Task
 from seq2seq.scoring import ManyScoring
@@ -211,12 +210,12 @@ class Predictor:
         self._run_all((self._source((), ()), scoring) for scoring in unprompted.values())
         return [
             [
-                RankTerms(
+                RankTerms.of(
+                    ids,
+                    turns[number],
                     forward=mean,
                     reverse=backward[ids].means[asked[ids][number]],
-                    repetition=repetition(ids, turns[number]),
-                    blandness=unprompted[ids].means[0],
-                    length=math.log(len(ids) + 1),
+                    unprompted=unprompted[ids].log_probs[0],
                 )
                 for ids, mean in zip(given, forward[number].means, strict=True)
             ]
@@ -274,12 +273,12 @@ class Predictor:
             ]
         ranked = []
         for number, hypothesis in enumerate(found):
-            terms = RankTerms(
+            terms = RankTerms.of(
+                hypothesis.token_ids,
+                turns,
                 forward=hypothesis.score,
                 reverse=backward[number].means[0] if backward else 0.0,
-                repetition=repetition(hypothesis.token_ids, turns),
-                blandness=unprompted.means[number],
-                length=math.log(len(hypothesis.token_ids) + 1),
+                unprompted=unprompted.log_probs[number],
             )
             candidate = self._candidate(hypothesis, decoding)
             ranked.append(replace(candidate, score=terms.score(decoding), terms=terms))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from seq2seq.config import DecodingConfig
 from seq2seq.predictor import Predictor
-from seq2seq.ranking import RankTerms
+from seq2seq.ranking import term_weights, weight_settings
 
 _STEPS = 50  # of Newton's method; it is there after five
 _LARGEST = 5.0  # a weight beyond this is no preference any more
@@ -73,14 +73,10 @@ def learn_preferences(
     if not pairs:
         return decoding
     judged = predictor.judge([pair.context for pair in pairs], [[pair.chosen, pair.rejected] for pair in pairs])
-    differences = np.array([_terms(chosen) - _terms(rejected) for chosen, rejected in judged])
-    fitted = fit_weights(differences, _weights(decoding), prior_pairs)
-    return decoding.with_changes(
-        reverse_weight=round(float(fitted[1]), 4),
-        repetition_weight=round(float(-fitted[2]), 4),
-        blandness_weight=round(float(-fitted[3]), 4),
-        length_weight=round(float(fitted[4]), 4),
-    )
+    terms = np.array([[astuple(reply) for reply in pair] for pair in judged])  # [pairs, 2, terms]
+    weights = np.array(list(term_weights(decoding).values()))
+    fitted = fit_weights(terms[:, 0] - terms[:, 1], weights, prior_pairs)
+    return decoding.with_changes(**weight_settings(round(float(weight), 4) for weight in fitted))
 
 
 def fit_weights(differences: Floats, weights: Floats, prior_pairs: float) -> Floats:
@@ -108,12 +104,3 @@ def fit_weights(differences: Floats, weights: Floats, prior_pairs: float) -> Flo
     low, high = np.minimum(weights, -_LARGEST), np.maximum(weights, _LARGEST)
     bounded: Floats = np.clip(found / spread, low, high)
     return bounded
-
-
-def _terms(terms: RankTerms) -> Floats:
-    return np.array([terms.forward, terms.reverse, terms.repetition, terms.blandness, terms.length])
-
-
-def _weights(decoding: DecodingConfig) -> Floats:
-    losses = -decoding.repetition_weight, -decoding.blandness_weight
-    return np.array([1.0, decoding.reverse_weight, *losses, decoding.length_weight])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ from numpy.typing import NDArray
 
 from seq2seq.corpus import DialogueExchange, exchanges, open_corpus
 from seq2seq.predictor import Predictor
+from seq2seq.ranking import SIGNS, term_weights
 from seq2seq.registry import Registry
 
-_TERMS = ("forward", "reverse", "repetition", "blandness", "length")
 _OTHERS = 19
 _CHUNK = 50
 Floats = NDArray[np.float64]
@@ -35,20 +36,12 @@ def main() -> None:
     for name in asked.corpora:
         terms = _terms(predictor, name, asked.contexts, np.random.default_rng(asked.seed))
         decoding = predictor.decoding
-        has = np.array(
-            [
-                1.0,
-                decoding.reverse_weight,
-                -decoding.repetition_weight,
-                -decoding.blandness_weight,
-                decoding.length_weight,
-            ]
-        )
+        has = np.array(list(term_weights(decoding).values()))
         fitted = fit(terms)
         figures = {
             "corpus": name,
             "contexts": len(terms),
-            "fitted": dict(zip(_TERMS, (fitted / fitted[0]).round(3).tolist(), strict=True)),
+            "fitted": dict(zip(SIGNS, (fitted / fitted[0]).round(3).tolist(), strict=True)),
             "hits_fitted": hits(terms, fitted),
             "hits_by_the_model": hits(terms, has),
             "hits_forward": hits(terms[:, :, :1], np.ones(1)),
@@ -95,7 +88,7 @@ def _terms(predictor: Predictor, corpus: str, count: int, generator: np.random.G
         part = chosen[start : start + _CHUNK]
         candidates = [[exchange.response, *_others(exchange, chosen, generator)] for exchange in part]
         judged = predictor.judge([exchange.context for exchange in part], candidates)
-        rows += [[tuple(getattr(terms, name) for name in _TERMS) for terms in row] for row in judged]
+        rows += [[astuple(terms) for terms in row] for row in judged]
     return np.array(rows)
 
 

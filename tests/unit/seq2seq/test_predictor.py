@@ -178,7 +178,7 @@ def test_judging_and_scoring_agree(predictor: Predictor) -> None:
 def test_rank_terms_are_what_they_say(predictor: Predictor, published: PublishedModel) -> None:
     context = SMALL_TALK[1][:3]
     weights = {"reverse_weight": 0.7, "repetition_weight": 1.1, "blandness_weight": 0.2, "length_weight": 0.4}
-    wanted = decoding(temperature=1.5, top_p=1.0, **weights)
+    wanted = decoding(temperature=1.5, top_p=1.0, commonness_weight=0.3, **weights)
     (candidates,) = predictor.predict([context], wanted, [3])
     tokenizer = predictor.tokenizer
     turns = [tokenizer.encode(turn) for turn in context]
@@ -202,6 +202,7 @@ def test_rank_terms_are_what_they_say(predictor: Predictor, published: Published
             + 0.7 * terms.reverse
             - 1.1 * terms.repetition
             - 0.2 * terms.blandness
+            - 0.3 * terms.commonness
             + 0.4 * math.log(len(ids) + 1)
         )
         (judged,) = predictor.judge([context], [[candidate.text]])[0]
