@@ -66,7 +66,9 @@ class RankTerms:
         )
 
     def score(self, decoding: DecodingConfig) -> float:
-        return sum(weight * value for weight, value in zip(term_weights(decoding).values(), astuple(self), strict=True))
+        return sum(
+            weight * value for weight, value in zip(term_weights(decoding).values(), astuple(self), strict=True)
+        )
 
 
 def term_weights(decoding: DecodingConfig) -> dict[str, float]:
