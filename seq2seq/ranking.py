@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 
 from seq2seq.config import DecodingConfig
@@ -66,9 +66,7 @@ class RankTerms:
         )
 
     def score(self, decoding: DecodingConfig) -> float:
-        return sum(
-            weight * value for weight, value in zip(term_weights(decoding).values(), astuple(self), strict=True)
-        )
+        return sum(weight * float(getattr(self, term)) for term, weight in term_weights(decoding).items())
 
 
 def term_weights(decoding: DecodingConfig) -> dict[str, float]:
