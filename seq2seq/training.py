@@ -61,6 +61,8 @@ class Trainer:
     best validation.
     """
 
+    plan_type: type[EpochPlan] = EpochPlan  # how an epoch, and a validation, is laid out
+
     def __init__(
         self, model: Seq2Seq, config: TrainingConfig, run_dir: Path, log: TrainingLog, group: ProcessGroup
     ) -> None:
@@ -159,7 +161,7 @@ class Trainer:
         """Lay out the updates of the epoch that the run is in, once."""
         progress, config = self._progress, self._config
         if self._planned_epoch != progress.epoch:
-            self._plan = EpochPlan(
+            self._plan = self.plan_type(
                 train,
                 self._model.config,
                 config.batch_size * config.accumulation,
@@ -228,7 +230,7 @@ class Trainer:
         model = self._average.module.eval()
         assert isinstance(model, Seq2Seq)
         nll_sum, tokens = 0.0, 0.0
-        for batch in _validation_batches(valid, model, config, group):
+        for batch in _validation_batches(self.plan_type, valid, model, config, group):
             with self._autocast:
                 _, nll = model(batch.to(self._device))
             nll_sum += float(nll)
@@ -308,9 +310,9 @@ def learning_rate_share(share: float, config: TrainingConfig) -> float:
 
 
 def _validation_batches(
-    valid: TrainingSet, model: Seq2Seq, config: TrainingConfig, group: ProcessGroup
+    plan_type: type[EpochPlan], valid: TrainingSet, model: Seq2Seq, config: TrainingConfig, group: ProcessGroup
 ) -> Iterator[Batch]:
-    plan = EpochPlan(valid, model.config, config.batch_size, np.random.default_rng(0))
+    plan = plan_type(valid, model.config, config.batch_size, np.random.default_rng(0))
     enough = math.ceil(config.validation_exchanges / config.batch_size)
     for update in range(min(enough, len(plan))):
         yield from plan.batches(update, config.batch_size, group.rank, group.world_size)
