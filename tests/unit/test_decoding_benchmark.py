@@ -24,7 +24,7 @@ def test_replies_by_other_weights_are_those_that_drawing_anew_would_give(
 ) -> None:
     exchanges = read_test_set(open_corpus(str(write_corpus(tmp_path / "made.jsonl"))), 3).exchanges
     replies, published = Replies(predictor, exchanges), predictor.decoding.with_changes(temperature=2.0)
-    other = read("blandness_weight=3 length_weight=-1", published)
+    other = read("blandness_weight=3 reverse_weight=-50", published)
     first = replies.by(published)
     anew = [row[0].text for row in predict_candidates(predictor, exchanges, other, range(len(exchanges)))]
     assert replies.by(other) == anew
