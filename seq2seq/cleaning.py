@@ -160,12 +160,10 @@ class Cleaner:
 
 
 def is_traditional(text: str) -> bool:
-    """Return whether a Chinese character is none of the 6,763 simplified ones of GB 2312; rare ones count too."""
-    try:
-        "".join(_HAN.findall(text)).encode("gb2312")
-    except UnicodeEncodeError:
-        return True
-    return False
+    """Return whether a Chinese character is traditional: in Big5, and none of GB 2312's 6,763 simplified ones."""
+    characters = "".join(_HAN.findall(text))
+    simplified = characters.encode("gb2312", "ignore").decode("gb2312")
+    return bool("".join(set(characters) - set(simplified)).encode("big5", "ignore"))
 
 
 def text_key(text: str) -> int:

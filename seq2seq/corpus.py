@@ -45,6 +45,8 @@ LICENCES = {
     "ms_chitchat_en": "MIT",
     "ms_chitchat_zh": "MIT",
     "chatterbot_en": "BSD-3-Clause",
+    "everyday_en": "MIT",
+    "everyday_zh": "MIT",
     "chatterbot_zh": "BSD-3-Clause",
     "lccc_sample_zh": "MIT",
     "kdconv_zh": "Apache-2.0",

@@ -38,6 +38,15 @@ HARMLESS = frozenset(_HARMLESS_WORDS.split()) | {
 }
 
 
+# The same of the Chinese list. Its entries are found anywhere, also as parts of other words: "birthday, you",
+# "13 o'clock", "a biscuit for you". Its single characters are no words at all, and go by themselves.
+_HARMLESS_CHINESE = """
+    13点 十三点 他奶奶 他妈 她妈 你妈 你全家 你娘 他娘 娘的 妈妈的 妈的 你妈的 老母 祖宗
+    干你 日你 靠背 刚度 老味 老二 私服 机机歪歪 处女 成人 月经 激情 屁股 笨蛋
+"""
+_CHINESE_CURSE = r"(?<![妈爸我你他她它咱当])妈的"  # as a word by itself; "my mother's" ends with it
+
+
 class ProfanityNet:
     """Tells whether a text holds a listed word or phrase, in any case and number.
 
@@ -53,9 +62,11 @@ class ProfanityNet:
         listed = {word for language in languages for word in _listed_words(language)}
         if is_english := "english" in languages:
             listed.update(_MISSING)
-        listed -= HARMLESS
-        unspaced = sorted(word for word in listed if _UNSPACED.search(word))
-        self._unspaced = re.compile("|".join(map(re.escape, unspaced)) or _NOTHING)
+        listed -= HARMLESS.union(_HARMLESS_CHINESE.split())
+        unspaced = {word for word in listed if _UNSPACED.search(word)}
+        patterns = [re.escape(word) for word in sorted(unspaced) if len(word) > 1]
+        patterns += [_CHINESE_CURSE] if "chinese" in languages else []
+        self._unspaced = re.compile("|".join(patterns) or _NOTHING)
         self._stems = _STEMS if is_english else re.compile(_NOTHING)
         self._words: set[str] = set()
         self._masked: set[str] = set()  # with a sign inside, as in "a$$"

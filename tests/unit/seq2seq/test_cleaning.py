@@ -81,6 +81,7 @@ def test_simplified_script_alone_can_be_kept() -> None:
     assert objection("你好", "我說中文", simplified) == "drop_traditional"
     assert objection("你會嗎", "我会", simplified) == "drop_traditional"
     assert objection("你會嗎", "我會", CleaningConfig()) is None
+    assert objection("你嫌我啰嗦", "不嫌。", simplified) is None, "simplified, and younger than GB 2312"
 
 
 def test_phrases_to_keep_out_are_found_in_any_case() -> None:

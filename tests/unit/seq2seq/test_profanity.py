@@ -27,6 +27,8 @@ def net() -> ProfanityNet:
         "you son of a bitch",
         "yes...shit happens",
         "你他妈的",
+        "妈的，又迟到了",
+        "真是傻逼",
     ],
 )
 def test_listed_words_are_caught_in_any_form(net: ProfanityNet, text: str) -> None:
@@ -43,6 +45,10 @@ def test_listed_words_are_caught_in_any_form(net: ProfanityNet, text: str) -> No
         "I was tied up at work",
         "wtf, hardcore!",
         "我喜欢喝茶",
+        "奶奶的性格很好，她可能性子急",
+        "妈妈的生日，我妈的朋友都来了",
+        "生日你想要什么？这块饼干你吃吧",
+        "他妈妈下午13点来接他",
         "What's up? :)",
         "",
     ],
