@@ -59,7 +59,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     programs = sorted(_PROGRAMS.glob("*/bin/initdb"))
     on_path = shutil.which("initdb")
     if not programs and on_path is None:
-        pytest.skip("PostgreSQL is not installed; `make postgres` fetches it on Debian")
+        pytest.skip("PostgreSQL is not installed; `make debian` fetches it there")
     pytest.importorskip("psycopg", reason="the extra postgres is not installed")
     # In memory where that can be. Not below pytest's own folder, which other users may not enter; and a socket's
     # path must be short.
