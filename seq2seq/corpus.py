@@ -46,6 +46,7 @@ LICENCES = {
     "ms_chitchat_zh": "MIT",
     "chatterbot_en": "BSD-3-Clause",
     "everyday_en": "MIT",
+    "plain_en": "MIT",
     "everyday_zh": "MIT",
     "chatterbot_zh": "BSD-3-Clause",
     "lccc_sample_zh": "MIT",

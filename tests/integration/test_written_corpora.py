@@ -14,11 +14,12 @@ from seq2seq.corpus import exchanges, open_corpus
 FOLDER = Path(__file__).parents[2] / "corpora"
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_written_corpora_need_no_filter_and_say_nothing_twice(language: str) -> None:
-    cleaner, responses, dialogues = Cleaner(CleaningConfig(drop_traditional=language == "zh")), Counter[str](), set()
+@pytest.mark.parametrize("name", ["everyday_en", "plain_en", "everyday_zh"])
+def test_written_corpora_need_no_filter_and_say_nothing_twice(name: str) -> None:
+    cleaner = Cleaner(CleaningConfig(drop_traditional=name.endswith("zh")))
+    responses, dialogues = Counter[str](), set()
     for split in ("train", "valid"):
-        corpus = open_corpus(str(FOLDER / f"everyday_{language}.{split}.jsonl"))
+        corpus = open_corpus(str(FOLDER / f"{name}.{split}.jsonl"))
         assert corpus.licence == "MIT"
         for dialogue in corpus:
             assert dialogue.id not in dialogues
