@@ -11,10 +11,10 @@ chat: $(VENV)/.chat
 	@$(BIN)/backchat chat
 
 test: $(VENV)/.dev debian
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadscope
 
 check: lint
-	$(BIN)/pytest -q tests/unit tests/property
+	$(BIN)/pytest -q --numprocesses auto tests/unit tests/property
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
