@@ -33,17 +33,22 @@ def publish_model(
     """
 
     def fill(folder: Path) -> None:
-        write_weights(
-            folder / "model.safetensors",
-            {key: tensor.detach().cpu().float().numpy() for key, tensor in model.state_dict().items()},
-        )
-        tokenizer.save(folder / "tokenizer.json")
-        export_runtime(model, folder)
+        write_model(model, tokenizer, folder)
         if learned:
             write_learned(folder, learned)
 
     provenance = {**manifest, "learned": summary(learned)} if learned else manifest
     return registry.publish(name, model.config, decoding, provenance, fill)
+
+
+def write_model(model: Seq2Seq, tokenizer: Tokenizer, folder: Path) -> None:
+    """Write the weights, the tokenizer and the exported runtime."""
+    write_weights(
+        folder / "model.safetensors",
+        {key: tensor.detach().cpu().float().numpy() for key, tensor in model.state_dict().items()},
+    )
+    tokenizer.save(folder / "tokenizer.json")
+    export_runtime(model, folder)
 
 
 def load_model(directory: ModelDir, dropout: float = 0.0) -> Seq2Seq:
