@@ -97,9 +97,9 @@ class DecodingConfig:
     stop: tuple[str, ...] = ()
     blocklist: tuple[str, ...] = ()
     reverse_weight: float = 1.0
-    repetition_weight: float = 0.5
-    blandness_weight: float = 0.9
-    commonness_weight: float = 0.1
+    repetition_weight: float = 1.0
+    blandness_weight: float = 0.8
+    commonness_weight: float = 0.15
     length_weight: float = 0.25
 
     def __post_init__(self) -> None:
