@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bot.assembly import open_registry
 from bot.settings import load_settings, set_values
+from seq2seq.learning.interpolation import between
 from seq2seq.model_files import load_model_dir, remove_model_dir, write_model_dir
 from seq2seq.publishing import load_model, write_model
 from seq2seq.registry import SHIPPED_DIR
@@ -26,8 +27,10 @@ def ship(source: Path, name: str, share: float = 1.0) -> Path:
 
     Raises:
         ModelFilesError: the model is damaged.
-        ValueError: the model that is there has other weights or another tokenizer.
+        ValueError: the share is out of range, or the model that is there has another tokenizer.
     """
+    if not 0 < share <= 1:
+        raise ValueError(f"share must be above 0 and at most 1, got {share}")
     model_dir = load_model_dir(source, verify_digests=True)
     decoding = model_dir.decoding.with_changes(**set_values(load_settings().decoding))
     kept = {key: value for key, value in model_dir.manifest.items() if key not in ("model", "format", "files")}
@@ -36,7 +39,7 @@ def ship(source: Path, name: str, share: float = 1.0) -> Path:
         if (target / "tokenizer.json").read_bytes() != tokenizer.read_bytes():
             raise ValueError(f"the tokenizer of {target} is another one: weights of both cannot be mixed")
         before = load_model(load_model_dir(target)).state_dict()
-        model.load_state_dict({key: before[key].lerp(new, share) for key, new in model.state_dict().items()})
+        model.load_state_dict(between(before, model.state_dict(), share))
     if target.exists():
         remove_model_dir(target)
     provenance = {**kept, "published_as": model_dir.model_id, "share": share}

@@ -31,6 +31,11 @@ class Step:
     base_nll: float | None
 
 
+def between(root: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Return weights at ``share`` of the way from the root's (0) to the trained ones (1)."""
+    return {name: torch.lerp(root[name], trained[name], share) for name in trained}
+
+
 def mean_nll(model: Seq2Seq, exchanges: TrainingSet) -> float:
     """Return the mean negative log-likelihood of a target token, in nats, all exchanges counting alike."""
     plan = EpochPlan(exchanges, model.config, _ROWS, np.random.default_rng(0))
@@ -67,7 +72,7 @@ def go_back_where_it_pays(
     trained = {name: weight.clone() for name, weight in model.state_dict().items()}
 
     def at(share: float) -> Step:
-        model.load_state_dict({name: torch.lerp(root[name], trained[name], share) for name in trained})
+        model.load_state_dict(between(root, trained, share))
         return Step(share, mean_nll(model, learned), mean_nll(model, base) if base is not None else None)
 
     measured = [at(0.0), at(1.0)]
@@ -84,5 +89,5 @@ def go_back_where_it_pays(
             low, high = (step.share, high) if is_allowed(step) else (low, step.share)
     allowed = [step for step in measured[1:] if is_allowed(step)]
     chosen = min(allowed, key=lambda step: step.learned_nll) if allowed else measured[0]
-    model.load_state_dict({name: torch.lerp(root[name], trained[name], chosen.share) for name in trained})
+    model.load_state_dict(between(root, trained, chosen.share))
     return [*measured, chosen]
