@@ -92,7 +92,7 @@ _CAUSES: dict[Cause, str] = {
 }
 
 
-def judge_exchanges(store: ConversationStore, settings: Settings, context_turns: int = 3) -> Iterator[Judged]:
+def judge_exchanges(store: ConversationStore, settings: Settings) -> Iterator[Judged]:
     """Yield every exchange that people consented to, judged, in the order of ``store.exchanges``.
 
     Raises:
@@ -109,8 +109,8 @@ def judge_exchanges(store: ConversationStore, settings: Settings, context_turns:
         standings,
         lambda text: cleaner.traits(text).is_profane,
     )
-    trust.survey(store.exchanges(context_turns))
-    for exchange, verdict in trust.judge(store.exchanges(context_turns)):
+    trust.survey(store.exchanges())
+    for exchange, verdict in trust.judge(store.exchanges()):
         decision = decisions.get(decision_key(exchange))
         wanted = decision.text if decision is not None and decision.text is not None else exchange.response
         scrubbed = scrubber.scrub_exchange(exchange.context, wanted)
@@ -133,14 +133,14 @@ def judge_exchanges(store: ConversationStore, settings: Settings, context_turns:
 
 
 def exchanges_to_learn(
-    store: ConversationStore, settings: Settings, report: IntakeReport, context_turns: int = 3
+    store: ConversationStore, settings: Settings, report: IntakeReport
 ) -> Iterator[LoggedExchange]:
     """Yield the exchanges that are in, as they are to be learned, rejected ones too; ``report`` counts all.
 
     Raises:
         MissingExtraError, StorageError: as ``judge_exchanges``.
     """
-    for judged in judge_exchanges(store, settings, context_turns):
+    for judged in judge_exchanges(store, settings):
         report.add(judged)
         if judged.is_in:
             yield judged.learned

@@ -32,8 +32,8 @@ class ModelConfig:
     encoder_layers: int = 1
     decoder_layers: int = 2
     attention_size: int = 256
-    context_turns: int = 3
-    max_source_tokens: int = 80
+    context_turns: int = 5
+    max_source_tokens: int = 112
     max_target_tokens: int = 80
     residual: bool = False
 
@@ -55,6 +55,7 @@ PRESETS: dict[str, ModelConfig] = {
         encoder_layers=1,
         decoder_layers=2,
         attention_size=48,
+        context_turns=3,
         max_source_tokens=48,
         max_target_tokens=48,
         residual=True,

@@ -42,9 +42,9 @@ HARMLESS = frozenset(_HARMLESS_WORDS.split()) | {
 # "13 o'clock", "a biscuit for you". Its single characters are no words at all, and go by themselves.
 _HARMLESS_CHINESE = """
     13点 十三点 他奶奶 他妈 她妈 你妈 你全家 你娘 他娘 娘的 妈妈的 妈的 你妈的 老母 祖宗
-    干你 日你 靠背 刚度 老味 老二 私服 机机歪歪 处女 成人 月经 激情 屁股 笨蛋
+    干你 日你 靠背 刚度 老味 老二 私服 机机歪歪 处女 成人 月经 激情 屁股 笨蛋 姨妈 妈比
 """
-_CHINESE_CURSE = r"(?<![妈爸我你他她它咱当])妈的"  # as a word by itself; "my mother's" ends with it
+_CHINESE_CURSE = r"(?<![妈爸我你他她它咱当姨姑舅婶大干后奶宝])妈的"  # as a word by itself; "my mother's" ends with it
 
 
 class ProfanityNet:

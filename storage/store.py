@@ -384,7 +384,7 @@ class ConversationStore:
 
     # Taking along
 
-    def exchanges(self, context_turns: int = 3) -> Iterator[LoggedExchange]:
+    def exchanges(self, context_turns: int = 5) -> Iterator[LoggedExchange]:
         """Yield what may be learned from, a conversation at a time, always in the same order.
 
         Only of people who consent: what they said, what they taught, replies that they rated good, and, as rejected

@@ -89,7 +89,7 @@ CHANGES: dict[str, Change] = {
     "embedding 384": Change({"embed_size": 384}),
     "one turn of context": Change({"context_turns": 1}),
     "two turns of context": Change({"context_turns": 2}),
-    "five turns of context": Change({"context_turns": 5, "max_source_tokens": 120}),
+    "three turns of context": Change({"context_turns": 3, "max_source_tokens": 80}),
     "dropout 0": Change(training={"dropout": 0.0}),
     "dropout 0.2": Change(training={"dropout": 0.2}),
     "label smoothing 0.1": Change(training={"label_smoothing": 0.1}),
