@@ -78,7 +78,7 @@ class DecodingConfig:
 
     strategy: Strategy = "rank"
     style: Style = "none"
-    temperature: float = 0.75
+    temperature: float = 0.8
     top_k: int = 0
     top_p: float = 0.95
     min_p: float = 0.0
@@ -92,16 +92,16 @@ class DecodingConfig:
     beam_groups: int = 1
     diversity_penalty: float = 0.5
     length_penalty: float = 0.6
-    candidates: int = 16
+    candidates: int = 24
     min_tokens: int = 1
     max_tokens: int = 40
     stop: tuple[str, ...] = ()
     blocklist: tuple[str, ...] = ()
-    reverse_weight: float = 1.0
-    repetition_weight: float = 1.0
-    blandness_weight: float = 0.8
-    commonness_weight: float = 0.15
-    length_weight: float = 0.25
+    reverse_weight: float = 0.8
+    repetition_weight: float = 2.0
+    blandness_weight: float = 0.65
+    commonness_weight: float = 0.3
+    length_weight: float = 0.2
 
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
