@@ -71,7 +71,7 @@ PRESETS: dict[str, ModelConfig] = {
 class DecodingConfig:
     """How a reply is found. ``docs/decoding.md`` gives the fixed order in which the filters apply.
 
-    Penalties of 1 (repetition) or 0 (presence, frequency) and cut-offs of 0 (top-k, min-p) or 1 (top-p,
+    Penalties of 1 (repetition) or 0 (presence, frequency) and cut-offs of 0 (top-k, both min-p) or 1 (top-p,
     typical-p) are off. ``*_weight`` are the coefficients of the rank strategy's score. ``style`` steers models that
     were trained with styles (``style_share``).
     """
@@ -82,6 +82,7 @@ class DecodingConfig:
     top_k: int = 0
     top_p: float = 0.95
     min_p: float = 0.0
+    piece_min_p: float = 0.3
     typical_p: float = 1.0
     repetition_penalty: float = 1.0
     presence_penalty: float = 0.0
@@ -99,7 +100,7 @@ class DecodingConfig:
     blocklist: tuple[str, ...] = ()
     reverse_weight: float = 0.8
     repetition_weight: float = 2.0
-    blandness_weight: float = 0.65
+    blandness_weight: float = 0.6
     commonness_weight: float = 0.3
     length_weight: float = 0.2
 
@@ -130,6 +131,7 @@ _DECODING_RANGES: tuple[tuple[str, float, float, str], ...] = (
     ("top_k", 0, 10**9, "0 (off) or more"),
     ("top_p", _TINY, 1.0, "in (0, 1]; 1 keeps every token"),
     ("min_p", 0.0, 1.0, "between 0 (off) and 1"),
+    ("piece_min_p", 0.0, 1.0, "between 0 (off) and 1"),
     ("typical_p", _TINY, 1.0, "in (0, 1]; 1 keeps every token"),
     ("repetition_penalty", 1.0, 10.0, "between 1 (off) and 10"),
     ("presence_penalty", -10.0, 10.0, "between -10 and 10; 0 is off"),

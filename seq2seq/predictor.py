@@ -8,8 +8,10 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
+
+import numpy as np
 
 from seq2seq.config import DecodingConfig
 from seq2seq.dialogues import fold_blanks
@@ -19,6 +21,7 @@ from seq2seq.persona import NOBODY, Persona
 from seq2seq.provenance import has_learned
 from seq2seq.ranking import RankTerms
 from seq2seq.runtime import Runtime
+from seq2seq.sampling import Bools
 from seq2seq.scheduler import DecodingLoop, Job, Scheduler, Task
 from seq2seq.scoring import ManyScoring
 from seq2seq.search import Bans, BeamSearch, Continuation, Hypothesis, Program, Sampling
@@ -295,8 +298,13 @@ class Predictor:
             count=decoding.candidates if decoding.strategy == "rank" else 1,
             seed=seed,
             greedy=decoding.strategy == "greedy",
+            pieces=self._pieces,
             is_stopped=stop,
         )
+
+    @cached_property
+    def _pieces(self) -> Bools:
+        return np.array(self.tokenizer.pieces())
 
     def _encode(self, texts: Iterable[str]) -> list[list[int]]:
         return self.tokenizer.encode_batch([fold_blanks(text) for text in texts])

@@ -1,6 +1,7 @@
 """From logits to the next token: penalties, filters and the draw, in one fixed order.
 
-    bans > repetition, presence and frequency penalties > temperature > top-k > typical-p > top-p > min-p > draw
+    bans > repetition, presence and frequency penalties > temperature > top-k > typical-p > top-p > min-p
+    > piece min-p > draw
 
 Every filter sees what the one before it left, renormalised, and tokens sorted by probability, likeliest first.
 Sorting a whole vocabulary at every step would cost more than the model does, so ``sample`` sorts the likeliest
@@ -22,6 +23,7 @@ from seq2seq.config import DecodingConfig
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 Rows = Floats | Sequence[Floats]  # [rows, vocab]
 _WIDTHS = (256, 1024)  # how many tokens are sorted at first, and then where those are too few
 
@@ -118,6 +120,19 @@ def keep_above_min(probs: Floats, min_p: float) -> Floats:
     return np.where(probs >= np.float32(min_p) * probs.max(axis=1, keepdims=True), probs, np.float32(0))
 
 
+def keep_likely_pieces(tokens: Ints, probs: Floats, pieces: Bools, min_p: float) -> Floats:
+    """Keep the tokens that go on with a word only where at least ``min_p`` times as likely as the likeliest.
+
+    How a word goes on is hardly ever open: what is unlikely there ends a rare word as another, or as none.
+
+    Args:
+        tokens: int64 [rows, k], likeliest first; ``probs`` float32 [rows, k].
+        pieces: bool [vocab], which tokens go on with a word.
+    """
+    is_out = pieces[tokens] & (probs < np.float32(min_p) * probs.max(axis=1, keepdims=True))
+    return np.where(is_out, np.float32(0), probs)
+
+
 def filtered(logits: Rows, decoding: DecodingConfig, width: int) -> tuple[Ints, Floats]:
     """Apply temperature and all filters to the ``width`` likeliest tokens, or to ``top_k`` if that is on.
 
@@ -136,16 +151,19 @@ def filtered(logits: Rows, decoding: DecodingConfig, width: int) -> tuple[Ints, 
     return tokens, keep_above_min(probs, decoding.min_p)
 
 
-def sample(logits: Floats, decoding: DecodingConfig, uniforms: Doubles) -> Ints:
+def sample(logits: Floats, decoding: DecodingConfig, uniforms: Doubles, pieces: Bools | None = None) -> Ints:
     """Draw one token a row, int64 [rows], from what the filters leave.
 
     Args:
         logits: float32 [rows, vocab], bans and penalties already in.
         uniforms: float64 [rows], each in [0, 1).
+        pieces: bool [vocab], which tokens go on with a word; none where not given.
     """
+    pieces = None if decoding.piece_min_p == 0.0 else pieces
     vocab = logits.shape[1]
     chosen = np.empty(len(logits), np.int64)
-    if decoding.top_k == 0 and (decoding.typical_p, decoding.top_p, decoding.min_p) == (1.0, 1.0, 0.0):
+    is_open = decoding.top_k == 0 and (decoding.typical_p, decoding.top_p, decoding.min_p) == (1.0, 1.0, 0.0)
+    if is_open and pieces is None:
         everything = np.arange(vocab)[None]  # nothing is filtered, so nothing need be sorted
         for row, normaliser in enumerate(log_normalisers(logits, decoding.temperature)):
             probs = np.exp(logits[row : row + 1] * np.float32(1.0 / decoding.temperature) - normaliser)
@@ -157,7 +175,10 @@ def sample(logits: Floats, decoding: DecodingConfig, uniforms: Doubles) -> Ints:
         tokens, probs = filtered([logits[row] for row in open_rows], decoding, width)
         is_settled = (probs[:, -1] == 0) | (is_whole or width >= vocab)
         settled = open_rows[is_settled]
-        chosen[settled] = draw(tokens[is_settled], probs[is_settled], uniforms[settled])
+        tokens, probs = tokens[is_settled], probs[is_settled]
+        if pieces is not None:
+            probs = keep_likely_pieces(tokens, probs, pieces, decoding.piece_min_p)
+        chosen[settled] = draw(tokens, probs, uniforms[settled])
         open_rows = open_rows[~is_settled]
         if not len(open_rows):
             break

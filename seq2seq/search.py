@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seq2seq.config import DecodingConfig
-from seq2seq.sampling import log_normalisers, penalise_repetition, sample, top_tokens
+from seq2seq.sampling import Bools, log_normalisers, penalise_repetition, sample, top_tokens
 from seq2seq.tokenizer import END, SPECIAL_TOKENS
 
 Floats = NDArray[np.float32]
@@ -138,10 +138,12 @@ class Sampling:
         count: int = 1,
         seed: int = 0,
         greedy: bool = False,
+        pieces: Bools | None = None,
         is_stopped: Stop | None = None,
     ) -> None:
         self.rows = count
         self._decoding, self._bans, self._greedy, self._is_stopped = decoding, bans, greedy, is_stopped
+        self._pieces = pieces
         generators = [] if greedy else [np.random.default_rng([abs(seed), int(seed < 0), n]) for n in range(count)]
         self._uniforms = np.array([generator.random(decoding.max_tokens) for generator in generators])
         self._alive = list(range(count))
@@ -183,7 +185,7 @@ class Sampling:
         if self._greedy:
             return np.asarray(logits.argmax(axis=1))
         step = len(self.said[self._alive[0]])
-        return sample(logits, self._decoding, self._uniforms[self._alive, step])
+        return sample(logits, self._decoding, self._uniforms[self._alive, step], self._pieces)
 
 
 class _Prefix(NamedTuple):

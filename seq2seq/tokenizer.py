@@ -69,6 +69,18 @@ class Tokenizer:
         """Return the text of one token by itself, its blank in front kept; part of a character is U+FFFD."""
         return str(self._bpe.decode([token_id], skip_special_tokens=False))
 
+    def pieces(self) -> list[bool]:
+        """Tell of each token whether it goes on with a word: a letter without a blank before it, in a script with
+        capitals, which sets its words apart by blanks; or a part of a character.
+        """
+        spellings = self._bpe.decode_batch([[n] for n in range(self.vocab_size)], skip_special_tokens=False)
+        firsts = [spelling[:1] for spelling in spellings]
+        is_mark = [number < len(SPECIAL_TOKENS) for number in range(len(firsts))]
+        return [
+            not mark and (first == "\ufffd" or first.lower() != first.upper())
+            for first, mark in zip(firsts, is_mark, strict=True)
+        ]
+
     def save(self, path: Path) -> None:
         self._bpe.save(str(path), pretty=False)
 

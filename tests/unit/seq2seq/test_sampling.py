@@ -10,6 +10,7 @@ from seq2seq.sampling import (
     draw,
     filtered,
     keep_above_min,
+    keep_likely_pieces,
     keep_nucleus,
     keep_typical,
     log_normalisers,
@@ -84,6 +85,25 @@ def test_a_nucleus_is_the_least_set_that_reaches_top_p() -> None:
 
 def test_the_likeliest_token_survives_the_smallest_nucleus() -> None:
     assert _kept(keep_nucleus(_array([0.25] * 4), 1e-6)) == [[0]]
+
+
+def test_piece_min_p_keeps_every_new_word_and_only_likely_pieces() -> None:
+    tokens, probs = np.array([[2, 0, 1, 3]]), _array([0.5, 0.3, 0.15, 0.05])
+    pieces = np.array([False, True, False, True])
+    assert _kept(keep_likely_pieces(tokens, probs, pieces, 0.31)) == [[0, 1]]  # 1 and 3 are pieces, and unlikely
+    assert _kept(keep_likely_pieces(tokens, probs, pieces, 0.3)) == [[0, 1, 2]]
+    assert _kept(keep_likely_pieces(tokens, probs, ~pieces, 1.0)) == [[0, 2, 3]]
+
+
+def test_unlikely_pieces_are_never_drawn() -> None:
+    logits = np.log(np.tile(np.array([[0.4, 0.3, 0.2, 0.1]], np.float32), (200, 1)))
+    pieces = np.array([False, False, False, True])
+    uniforms = np.linspace(0, 1, 200, endpoint=False)
+    for settings in ({"top_p": 1.0}, {"top_p": 0.95}, {"top_k": 4}):
+        decoding = DecodingConfig(temperature=1.0, piece_min_p=0.5).with_changes(**settings)
+        assert set(sample(logits, decoding, uniforms, pieces).tolist()) == {0, 1, 2}
+        is_off = decoding.with_changes(piece_min_p=0.0, top_p=1.0)
+        assert set(sample(logits, is_off, uniforms, pieces).tolist()) == {0, 1, 2, 3}
 
 
 def test_min_p_keeps_what_is_likely_enough_beside_the_likeliest() -> None:

@@ -49,6 +49,18 @@ def test_a_word_has_the_same_tokens_first_and_later() -> None:
     assert TOKENIZER.encode("tea tea") == TOKENIZER.encode("tea") * 2
 
 
+def test_pieces_are_what_goes_on_with_a_word_or_a_character() -> None:
+    tokenizer = tokenizer_for(SMALL_TALK)
+    pieces = tokenizer.pieces()
+    assert len(pieces) == tokenizer.vocab_size
+    assert not pieces[0]  # a control mark
+    rest = tokenizer.encode("qzx")[1:]
+    assert [pieces[token] for token in rest] == [True] * len(rest)
+    assert not pieces[tokenizer.encode("tea")[0]]
+    assert not any(pieces[token] for token in tokenizer.encode("? 1!"))
+    assert pieces[tokenizer.encode("\u4f60")[-1]]
+
+
 def test_a_saved_tokenizer_is_the_same(tmp_path) -> None:  # type: ignore[no-untyped-def]
     TOKENIZER.save(tmp_path / "tokenizer.json")
     loaded = Tokenizer.load(tmp_path / "tokenizer.json")
