@@ -78,7 +78,7 @@ class DecodingConfig:
 
     strategy: Strategy = "rank"
     style: Style = "none"
-    temperature: float = 0.8
+    temperature: float = 0.82
     top_k: int = 0
     top_p: float = 0.95
     min_p: float = 0.0
@@ -98,9 +98,9 @@ class DecodingConfig:
     max_tokens: int = 40
     stop: tuple[str, ...] = ()
     blocklist: tuple[str, ...] = ()
-    reverse_weight: float = 0.8
-    repetition_weight: float = 2.0
-    blandness_weight: float = 0.6
+    reverse_weight: float = 1.0
+    repetition_weight: float = 1.3
+    blandness_weight: float = 0.65
     commonness_weight: float = 0.3
     length_weight: float = 0.2
 

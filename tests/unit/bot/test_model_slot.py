@@ -68,7 +68,7 @@ def test_a_reply_names_the_model_of_its_language_and_its_settings(both: Registry
     ids = [slot.engine_for([text]).model_id for text in (ENGLISH, CHINESE)]
     assert [reply.model_id for reply in replies] == ids
     assert len(set(ids)) == 2
-    assert [reply.settings["candidates"] for reply in replies] == [16, 2]
+    assert [reply.settings["candidates"] for reply in replies] == [24, 2]
     turn, explanation = talk.explain()
     assert (turn.model_id, explanation is not None) == (ids[1], True)
     store.close()
