@@ -74,12 +74,8 @@ class Tokenizer:
         capitals, which sets its words apart by blanks; or a part of a character.
         """
         spellings = self._bpe.decode_batch([[n] for n in range(self.vocab_size)], skip_special_tokens=False)
-        firsts = [spelling[:1] for spelling in spellings]
-        is_mark = [number < len(SPECIAL_TOKENS) for number in range(len(firsts))]
-        return [
-            not mark and (first == "\ufffd" or first.lower() != first.upper())
-            for first, mark in zip(firsts, is_mark, strict=True)
-        ]
+        firsts = (spelling[:1] for spelling in spellings)
+        return [first == "\ufffd" or first.lower() != first.upper() for first in firsts]
 
     def save(self, path: Path) -> None:
         self._bpe.save(str(path), pretty=False)
