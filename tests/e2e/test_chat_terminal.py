@@ -35,6 +35,7 @@ class Screen:
             dimensions=(40, columns),
             env={**os.environ, "BACKCHAT_HOME": str(home), "TERM": "xterm-256color", **environment},
         )
+        self.process.ptyproc.delayafterterminate = 0.5  # what is killed on a busy machine is gone a little later
 
         self._screen.write_process_input = self.process.send  # a terminal that says where its cursor is
 
