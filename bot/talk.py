@@ -21,6 +21,7 @@ from storage.records import Conversation, Counts, ReplyRecord, Turn
 from storage.store import ConversationStore
 
 _MOST_LOADED_TURNS = 10_000
+_ALTERNATIVES = 9  # as many as are read before one is chosen
 _LOADED = "loaded"  # the model of bot turns that came from a file
 
 
@@ -107,12 +108,12 @@ class Talk:
         return self.store.step_back(self.conversation, exchanges)
 
     def alternatives(self) -> list[str]:
-        """Return what else could be said in place of the last reply, what is said now first."""
+        """Return what else could be said in place of the last reply, the best few, what is said now first."""
         now = self.last_reply()
         texts = [now.text, *(turn.text for turn in self.store.alternatives(now.id))]
         if now.reply is not None:  # those that were ruled out have no words
             texts += [str(candidate["text"]) for candidate in now.reply.candidates if candidate["text"]]
-        return list(dict.fromkeys(texts))
+        return list(dict.fromkeys(texts))[:_ALTERNATIVES]
 
     def choose(self, number: int) -> str:
         """Say another of ``alternatives`` instead, counted from 1; returns it."""

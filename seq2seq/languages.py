@@ -11,14 +11,15 @@ from typing import Literal
 from seq2seq.tokenizer import Tokenizer
 
 _MOST_TOKENS_A_BYTE = 0.4  # of a language that the tokenizer was trained on: 0.2 to 0.3
+_LEAST_BYTES = 3  # of letters, to go by: "ok" and "hi" are said in every language, 好 and "bye" are not
 _BETTER = 0.6  # another tokenizer needs at most this share of the tokens
 
 
 def knows(tokenizer: Tokenizer, text: str) -> Literal["yes", "no", "unsure"]:
-    """Return whether ``text`` is of a language that the tokenizer was trained on; unsure of a single token."""
-    tokens = len(tokenizer.encode(text))
-    if tokens <= 1:
+    """Return whether ``text`` is of a language that the tokenizer was trained on; unsure of too few letters."""
+    if len("".join(filter(str.isalpha, text)).encode("utf-8", "replace")) < _LEAST_BYTES:
         return "unsure"
+    tokens = len(tokenizer.encode(text))
     return "yes" if tokens <= _MOST_TOKENS_A_BYTE * len(text.encode("utf-8", "replace")) else "no"
 
 

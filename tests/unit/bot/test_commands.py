@@ -141,6 +141,16 @@ def test_what_was_ruled_out_is_no_alternative(talk: Talk) -> None:
     assert talk.alternatives() == ["hi"]
 
 
+def test_the_best_nine_alternatives_can_be_chosen(talk: Talk) -> None:
+    asked = talk.store.add_turn("c1", "hello", person="terminal:ada")
+    candidates = tuple({"text": f"hi {n}"} for n in range(24))
+    talk.store.add_reply(asked, "hi 0", ReplyRecord("m1", "rank", 1, 1, 0.5, candidates=candidates))
+    assert talk.alternatives() == [f"hi {n}" for n in range(9)]
+    assert talk.choose(9) == "hi 8"
+    with pytest.raises(BotError, match="10"):
+        talk.choose(10)
+
+
 def test_a_private_talk_goes_on_with_no_groups_conversation(talk: Talk) -> None:
     talk.say("hello")
     talk.store.add_turn("telegram:-100", "said in a group", person="terminal:ada")

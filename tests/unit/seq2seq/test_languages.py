@@ -15,9 +15,14 @@ def test_a_tokenizer_knows_the_language_of_its_training_text() -> None:
     assert knows(CHINESE, "今天天气真好，我想去散步") == "yes"
 
 
-def test_a_single_token_tells_nothing() -> None:
-    assert knows(ENGLISH, "a") == "unsure"
-    assert knows(ENGLISH, "") == "unsure"
+def test_a_few_letters_tell_nothing() -> None:
+    for text in ("a", "ok", "??!", "123", ""):
+        assert knows(ENGLISH, text) == "unsure"
+
+
+def test_one_word_tells() -> None:
+    assert knows(ENGLISH, "park") == knows(CHINESE, "今天") == "yes"
+    assert knows(ENGLISH, "今天") == knows(CHINESE, "park") == "no"
 
 
 def test_the_tokenizer_of_the_language_writes_it_far_shorter() -> None:
