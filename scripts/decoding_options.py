@@ -20,6 +20,7 @@ Temperature = Annotated[float | None, _option("--temperature", "Below 1 safer, a
 TopK = Annotated[int | None, _option("--top-k", "Draw from the k likeliest tokens only; 0 is off.")]
 TopP = Annotated[float | None, _option("--top-p", "Draw from the likeliest tokens that hold this share; 1 is off.")]
 MinP = Annotated[float | None, _option("--min-p", "Drop tokens below this share of the likeliest; 0 is off.")]
+PieceMinP = Annotated[float | None, _option("--piece-min-p", "The same for tokens that go on with a word.")]
 TypicalP = Annotated[float | None, _option("--typical-p", "Keep the tokens of typical surprise; 1 is off.")]
 RepetitionPenalty = Annotated[float | None, _option("--repetition-penalty", "Above 1 repeats less; 1 is off.")]
 NoRepeatNgram = Annotated[int | None, _option("--no-repeat-ngram", "No n-gram twice in a reply; 0 is off.")]

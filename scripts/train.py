@@ -30,6 +30,9 @@ def train(
     updates: Annotated[int | None, typer.Option(help="Stop after so many updates.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Stop after so many passes over the corpus.")] = None,
     parent: Annotated[str | None, typer.Option("--from", help="Begin with this model's weights.")] = None,
+    new_vocabulary: Annotated[
+        bool, typer.Option("--new-vocabulary", help="Make the vocabulary anew from the corpora, with --from.")
+    ] = False,
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")] = None,
     valid: Annotated[list[str] | None, typer.Option(help="A corpus to validate on; may be given again.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
@@ -54,6 +57,8 @@ def train(
         _refuse_changes(context)
     elif not corpora:
         raise typer.BadParameter("name at least one, such as a file or chatterbot:english", param_hint="CORPUS")
+    if new_vocabulary and parent is None:
+        raise typer.BadParameter("is for --from; without it the vocabulary is new", param_hint="--new-vocabulary")
     # Threads that spin while they wait stall one another where other programs run.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is loaded
     flags = {
@@ -90,6 +95,7 @@ def train(
         training=training,
         cleaning=apply_overrides(CleaningConfig(), settings.cleaning),
         decoding=apply_overrides(decoding, settings.decoding),
+        new_vocabulary=new_vocabulary,
     )
     if dry_run:
         print(survey(request, open_named))

@@ -192,8 +192,8 @@ def survey(
 
 
 def iter_texts(corpora: Sequence[Corpus], held_out_share: float) -> Iterator[str]:
-    """Yield every turn of the train split, each corpus once, to train a tokenizer on."""
-    for corpus in _distinct(corpora):
+    """Yield every turn of the train split, as often as its corpus is named, to train a tokenizer on."""
+    for corpus in corpora:
         for dialogue in select_split(corpus, "train", held_out_share, CleaningReport()):
             for turn in dialogue.turns:
                 yield turn.text

@@ -19,10 +19,15 @@ def knows(tokenizer: Tokenizer, text: str) -> Literal["yes", "no", "unsure"]:
     """Return whether ``text`` is of a language that the tokenizer was trained on; unsure of too few letters."""
     if len("".join(filter(str.isalpha, text)).encode("utf-8", "replace")) < _LEAST_BYTES:
         return "unsure"
-    tokens = len(tokenizer.encode(text))
+    tokens = _tokens(tokenizer, text)
     return "yes" if tokens <= _MOST_TOKENS_A_BYTE * len(text.encode("utf-8", "replace")) else "no"
 
 
 def knows_better(tokenizer: Tokenizer, other: Tokenizer, text: str) -> bool:
     """Return whether ``tokenizer`` writes ``text`` in far fewer tokens than ``other``."""
-    return len(tokenizer.encode(text)) <= _BETTER * len(other.encode(text))
+    return _tokens(tokenizer, text) <= _BETTER * _tokens(other, text)
+
+
+def _tokens(tokenizer: Tokenizer, text: str) -> int:
+    """Return how many tokens ``text`` has; a small letter at its beginning, as chats have, costs none."""
+    return len(tokenizer.encode(text[:1].upper() + text[1:]))

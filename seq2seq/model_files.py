@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # the terminal chat looks for its model before it loads what 
     import numpy as np
     from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT = 2  # 1: sentences began with capitals inside
 _REMEDY = "remove the model, and publish or install it again"
 FILES = ("model.safetensors", "tokenizer.json", "config.json", "encoder.onnx", "step.onnx")
 LEARNED = "learned.json"  # which turns of a memory it was trained on; only of models that were
@@ -125,14 +125,17 @@ def load_model_dir(path: Path, *, verify_digests: bool = False) -> ModelDir:
         verify_digests: read every file and compare its SHA-256 too; else only sizes.
 
     Raises:
-        ModelFilesError: the directory is missing, damaged, foreign, or of a newer format.
+        ModelFilesError: the directory is missing, damaged, foreign, or of another format.
     """
     if not path.is_dir():
         raise ModelFilesError(f"{path}: no model directory there; `backchat models list` shows those that are")
     manifest = _read_json(path / "manifest.json")
     version = manifest.get("format")
     if version != FORMAT:
-        hint = "a newer Backchat wrote it: upgrade" if isinstance(version, int) else "no Backchat wrote it"
+        hint = "no Backchat wrote it"
+        if isinstance(version, int):
+            is_newer = version > FORMAT
+            hint = "a newer Backchat wrote it: upgrade" if is_newer else "an older one wrote it: train it again"
         raise ModelFilesError(f"{path / 'manifest.json'}: format {version!r}, this version reads {FORMAT}; {hint}")
     model_id = manifest.get("model")
     if not isinstance(model_id, str) or not MODEL_ID.fullmatch(model_id):

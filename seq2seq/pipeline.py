@@ -27,13 +27,15 @@ from seq2seq.runs import Run, open_run, start_run
 from seq2seq.tokenizer import Tokenizer, train_tokenizer
 from seq2seq.training import Trainer, TrainingResult
 from seq2seq.training_log import TrainingLog
+from seq2seq.vocabulary_transfer import with_vocabulary
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainRequest:
     """All that a run was asked for, flags and settings put together; kept in ``run.json``.
 
-    Corpora are names, so that a run can be gone on with: ``open_corpus`` of the calls below opens them.
+    Corpora are names, so that a run can be gone on with: ``open_corpus`` of the calls below opens them. With
+    ``new_vocabulary`` the corpora make the vocabulary, whatever that of the parent was.
     """
 
     name: str
@@ -44,6 +46,7 @@ class TrainRequest:
     training: TrainingConfig
     cleaning: CleaningConfig
     decoding: DecodingConfig
+    new_vocabulary: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -89,7 +92,8 @@ def train(
         (started,) = group.agree(datetime.now(UTC).timestamp())
         with group.first_before_others():
             tokenizer = _tokenizer(asked, corpora, parent, resumed)
-            config = parent.config if parent else dataclasses.replace(asked.model, vocab_size=tokenizer.vocab_size)
+            sizes = parent.config if parent is not None else asked.model
+            config = dataclasses.replace(sizes, vocab_size=tokenizer.vocab_size)
             asked = dataclasses.replace(asked, model=config)
             data = _datasets(asked, corpora, tokenizer, cache_dir, open_corpus)
         facts = {
@@ -105,7 +109,7 @@ def train(
         run = resumed or open_run(runs_dir, run_id)
         if group.is_first:
             print(f"run {run.run_id}", file=sys.stderr, flush=True)
-        model = _new_model(config, asked.training, parent)
+        model = _new_model(config, asked.training, parent, tokenizer)
         stream = sys.stderr if group.is_first else None
         log = TrainingLog(run.folder, asked.training, run.facts, stream, is_first=group.is_first)
         with closing(log):
@@ -147,9 +151,10 @@ def _tokenizer(
 ) -> Tokenizer:
     if resumed is not None:
         return resumed.tokenizer()
-    if parent is not None:
+    if parent is not None and not request.new_vocabulary:
         return Tokenizer.load(parent.path / "tokenizer.json")
-    return train_tokenizer(iter_texts(corpora, request.training.held_out_share), request.model.vocab_size)
+    size = (parent.config if parent is not None else request.model).vocab_size
+    return train_tokenizer(iter_texts(corpora, request.training.held_out_share), size)
 
 
 def _datasets(
@@ -180,10 +185,13 @@ def _datasets(
     return {"train": train, "valid": valid}
 
 
-def _new_model(config: ModelConfig, training: TrainingConfig, parent: ModelDir | None) -> Seq2Seq:
+def _new_model(
+    config: ModelConfig, training: TrainingConfig, parent: ModelDir | None, tokenizer: Tokenizer
+) -> Seq2Seq:
     """Make the model to train: from a seed, or with a parent's weights."""
     if parent is not None:
-        return load_model(parent, training.dropout)
+        model, read = load_model(parent, training.dropout), Tokenizer.load(parent.path / "tokenizer.json")
+        return model if read.digest == tokenizer.digest else with_vocabulary(model, read, tokenizer)
     torch.manual_seed(training.seed)
     return Seq2Seq(config, training.dropout)
 

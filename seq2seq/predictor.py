@@ -25,6 +25,7 @@ from seq2seq.sampling import Bools
 from seq2seq.scheduler import DecodingLoop, Job, Scheduler, Task
 from seq2seq.scoring import ManyScoring
 from seq2seq.search import Bans, BeamSearch, Continuation, Hypothesis, Program, Sampling
+from seq2seq.sentence_case import SMALL
 from seq2seq.style import with_style
 from seq2seq.tokenizer import Tokenizer, reverse_source_ids, source_ids, target_ids
 
@@ -338,7 +339,7 @@ class Predictor:
         text = self.tokenizer.decode(token_ids)
         for mark in filter(None, stop):
             text = text.partition(mark)[0]
-        return " ".join(text.split()).rstrip(_CUT_CHARACTER + " ")
+        return _shown(text)
 
     def _growing_text(self, program: Program, decoding: DecodingConfig) -> str:
         """Return what can be shown of an unfinished reply: nothing that its next tokens could still take away."""
@@ -351,7 +352,7 @@ class Predictor:
             )
         text = self.tokenizer.decode(said)
         text = text[: len(text) - max((_overlap(text, mark) for mark in decoding.stop), default=0)]
-        text = " ".join(text.split()).rstrip(_CUT_CHARACTER + " ")
+        text = _shown(text)
         blocked = _phrase_pattern(decoding.blocklist)
         return "" if blocked is not None and blocked.search(text) else text
 
@@ -374,13 +375,18 @@ class Predictor:
         """Return the usual spellings of blocked phrases, so that a search finds another way in time."""
         cases = (str, str.lower, str.upper, str.capitalize, str.title)
         spellings = {case(phrase) for phrase in _folded(blocklist) for case in cases}
-        return [tuple(ids) for ids in self.tokenizer.encode_batch(sorted(spellings))]
+        return [tuple(self.tokenizer.encode_inside(spelling)) for spelling in sorted(spellings)]
 
     def _stop_check(self, stop: Sequence[str]) -> Callable[[Sequence[int]], bool] | None:
         marks = list(filter(None, stop))
         if not marks:
             return None
         return lambda said: any(mark in self.tokenizer.decode(said) for mark in marks)
+
+
+def _shown(text: str) -> str:
+    """Return the text without what is none: blanks too many, part of a character, the mark of a sentence to come."""
+    return " ".join(text.replace(SMALL, "").split()).rstrip(_CUT_CHARACTER + " ")
 
 
 def _overlap(text: str, mark: str) -> int:

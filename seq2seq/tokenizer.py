@@ -15,6 +15,7 @@ from tokenizers import Tokenizer as _BPETokenizer
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from seq2seq.errors import TokenizerError
+from seq2seq.sentence_case import SMALL, fold, unfold
 
 PAD, START, END, FORWARD, BACKWARD, THEM, ME, PERSONA = range(8)
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<forward>", "<backward>", "<them>", "<me>", "<persona>")
@@ -24,8 +25,8 @@ _FEW_TEXTS = 32  # so few are encoded before threads for them have begun
 class Tokenizer:
     """Text to token ids and back, without loss, for any text.
 
-    A blank is put before the text and taken off again, so that a word has one spelling in tokens wherever
-    it stands.
+    A blank is put before the text and taken off again, and sentences begin with small letters inside
+    (``sentence_case.py``), so that a word has one spelling in tokens wherever it stands.
     """
 
     def __init__(self, bpe: _BPETokenizer) -> None:
@@ -46,28 +47,48 @@ class Tokenizer:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the tokenizer's own JSON: equal digests give equal ids."""
-        return hashlib.sha256(self._bpe.to_str().encode()).hexdigest()
+        """SHA-256 of the tokenizer's own JSON and of how text is written for it: equal digests give equal ids."""
+        return hashlib.sha256(f"sentence case {self._bpe.to_str()}".encode()).hexdigest()
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of ``text``; no control mark is ever among them."""
+        return list(self._bpe.encode(_prepared(text), add_special_tokens=False).ids)
+
+    def encode_inside(self, text: str) -> list[int]:
+        """Return the ids of ``text`` as they are where a sentence goes on with it."""
         return list(self._bpe.encode(" " + _encodable(text), add_special_tokens=False).ids)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Encode many texts; each comes out as ``encode`` would give it."""
         if len(texts) <= _FEW_TEXTS:
             return [self.encode(text) for text in texts]
-        encodings = self._bpe.encode_batch_fast([" " + _encodable(text) for text in texts], add_special_tokens=False)
+        encodings = self._bpe.encode_batch_fast([_prepared(text) for text in texts], add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
     def decode(self, ids: Iterable[int]) -> str:
         """Return the text of ``ids``, control marks left out; inverse of ``encode``."""
         text = self._bpe.decode([i for i in ids if i >= len(SPECIAL_TOKENS)], skip_special_tokens=False)
-        return str(text).removeprefix(" ")
+        return unfold(text).removeprefix(" ")
 
     def spelling(self, token_id: int) -> str:
-        """Return the text of one token by itself, its blank in front kept; part of a character is U+FFFD."""
-        return str(self._bpe.decode([token_id], skip_special_tokens=False))
+        """Return the text of one token by itself, its blank in front kept; part of a character is U+FFFD.
+
+        The mark of a sentence that begins with a small letter is shown as an arrow.
+        """
+        return str(self._bpe.decode([token_id], skip_special_tokens=False)).replace(SMALL, "\u2193")
+
+    def spellings_of(self, other: Tokenizer) -> list[list[int]]:
+        """Return the ids that spell each token of another tokenizer, at least one a token."""
+        texts = other._bpe.decode_batch([[n] for n in range(other.vocab_size)], skip_special_tokens=False)
+        return [self._ids_of(str(other._bpe.id_to_token(n)), text) for n, text in enumerate(texts)]
+
+    def _ids_of(self, token: str, text: str) -> list[int]:
+        same = self._bpe.token_to_id(token)
+        if same is not None:
+            return [same]
+        if "\ufffd" in text:  # part of a character: byte by byte
+            return [found for byte in token if (found := self._bpe.token_to_id(byte)) is not None]
+        return list(self._bpe.encode(text, add_special_tokens=False).ids)
 
     def pieces(self) -> list[bool]:
         """Tell of each token whether it goes on with a word: a letter without a blank before it, in a script with
@@ -110,7 +131,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    bpe.train_from_iterator((" " + _encodable(text) for text in texts), trainer)
+    bpe.train_from_iterator(map(_prepared, texts), trainer)
     return Tokenizer(_BPETokenizer.from_str(bpe.to_str()))  # as it will be loaded: the same digest
 
 
@@ -152,6 +173,11 @@ def target_ids(turn: Sequence[int], max_tokens: int | None = None) -> list[int]:
     if max_tokens is not None and len(turn) >= max_tokens:
         return list(turn[:max_tokens])
     return [*turn, END]
+
+
+def _prepared(text: str) -> str:
+    """Return ``text`` as the BPE reads it."""
+    return fold(" " + _encodable(text))
 
 
 def _encodable(text: str) -> str:

@@ -140,7 +140,13 @@ def test_a_flipped_bit_of_the_weights_is_found_when_they_are_read(folder: Path) 
 
 @pytest.mark.parametrize(
     ("version", "message"),
-    [(2, "newer Backchat"), (10**30, "newer Backchat"), ("x", "no Backchat"), (None, "no Backchat")],
+    [
+        (3, "newer Backchat"),
+        (10**30, "newer Backchat"),
+        (1, "older one"),
+        ("x", "no Backchat"),
+        (None, "no Backchat"),
+    ],
 )
 def test_another_format_is_refused(folder: Path, version: object, message: str) -> None:
     forge_json(folder, "manifest.json", lambda manifest: manifest.update(format=version))

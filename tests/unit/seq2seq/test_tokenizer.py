@@ -46,7 +46,9 @@ def test_a_lone_surrogate_is_replaced_not_refused() -> None:
 
 
 def test_a_word_has_the_same_tokens_first_and_later() -> None:
-    assert TOKENIZER.encode("tea tea") == TOKENIZER.encode("tea") * 2
+    assert TOKENIZER.encode("Tea tea") == TOKENIZER.encode("Tea") * 2
+    assert TOKENIZER.encode("Tea? Tea")[-2:] == TOKENIZER.encode("Tea")
+    assert TOKENIZER.encode_inside("tea") == TOKENIZER.encode("Tea")
 
 
 def test_pieces_are_what_goes_on_with_a_word_or_a_character() -> None:
@@ -54,9 +56,9 @@ def test_pieces_are_what_goes_on_with_a_word_or_a_character() -> None:
     pieces = tokenizer.pieces()
     assert len(pieces) == tokenizer.vocab_size
     assert not pieces[0]  # a control mark
-    rest = tokenizer.encode("qzx")[1:]
+    rest = tokenizer.encode("Qzx")[1:]
     assert [pieces[token] for token in rest] == [True] * len(rest)
-    assert not pieces[tokenizer.encode("tea")[0]]
+    assert not pieces[tokenizer.encode("Tea")[0]]
     assert not any(pieces[token] for token in tokenizer.encode("? 1!"))
     assert pieces[tokenizer.encode("\u4f60")[-1]]
 

@@ -45,12 +45,13 @@ def test_a_mixture_shows_all_that_was_learned_and_a_fresh_draw_of_the_base(tmp_p
 
 
 def test_the_shorter_what_is_learned_the_less_is_replayed() -> None:
-    base = MemorySet([WeightedExchange((" ".join(["why"] * 8),), " ".join(["why"] * 8))] * 50, TOKENIZER, 3)
+    def said(words: int) -> str:
+        return " ".join(["Why"] + ["why"] * (words - 1))
+
+    base = MemorySet([WeightedExchange((said(8),), said(8))] * 50, TOKENIZER, 3)
     replayed = []
     for words in (1, 2, 4, 8):
-        learned = MemorySet(
-            [WeightedExchange((" ".join(["why"] * words),), " ".join(["why"] * words))] * 8, TOKENIZER, 3
-        )
+        learned = MemorySet([WeightedExchange((said(words),), said(words))] * 8, TOKENIZER, 3)
         replayed.append(len(MixedSet(learned, base, 2.0).rows_of_epoch(np.random.default_rng(0))) - 8)
     assert replayed == [2, 4, 8, 16]
 
